@@ -1,0 +1,110 @@
+//! The portable backend: RustCrypto, dalek and ml-kem.
+
+use aes_gcm::Aes256Gcm;
+use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
+use ml_kem::{Decapsulate, KeyExport, MlKem768};
+
+use crate::{
+    Error,
+    aead::{Algorithm, NONCE_LEN, TAG_LEN},
+    kem::{CIPHERTEXT_LEN, PUBLIC_LEN, SEED_LEN},
+};
+
+pub(crate) enum Cipher {
+    Aes256Gcm(Box<Aes256Gcm>),
+    ChaCha20Poly1305(Box<ChaCha20Poly1305>),
+}
+
+impl Cipher {
+    pub(crate) fn new(algorithm: Algorithm, key: &[u8; 32]) -> Result<Self, Error> {
+        Ok(match algorithm {
+            Algorithm::Aes256Gcm => Self::Aes256Gcm(Box::new(Aes256Gcm::new(key.into()))),
+            Algorithm::ChaCha20Poly1305 => {
+                Self::ChaCha20Poly1305(Box::new(ChaCha20Poly1305::new(key.into())))
+            }
+        })
+    }
+
+    pub(crate) fn seal(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        associated: &[u8],
+        message: &mut [u8],
+    ) -> Option<[u8; TAG_LEN]> {
+        let tag = match self {
+            Self::Aes256Gcm(cipher) => {
+                cipher.encrypt_inout_detached(nonce.into(), associated, message.into())
+            }
+            Self::ChaCha20Poly1305(cipher) => {
+                cipher.encrypt_inout_detached(nonce.into(), associated, message.into())
+            }
+        };
+        tag.ok().map(Into::into)
+    }
+
+    pub(crate) fn open(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        associated: &[u8],
+        message: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> Option<()> {
+        match self {
+            Self::Aes256Gcm(cipher) => {
+                cipher.decrypt_inout_detached(nonce.into(), associated, message.into(), tag.into())
+            }
+            Self::ChaCha20Poly1305(cipher) => {
+                cipher.decrypt_inout_detached(nonce.into(), associated, message.into(), tag.into())
+            }
+        }
+        .ok()
+    }
+}
+
+pub(crate) struct ExchangeKey(Box<x25519_dalek::StaticSecret>);
+
+impl ExchangeKey {
+    /// The key and its public half.
+    pub(crate) fn from_bytes(secret: &[u8; 32]) -> Result<(Self, [u8; 32]), Error> {
+        let key = Box::new(x25519_dalek::StaticSecret::from(*secret));
+        let public = x25519_dalek::PublicKey::from(&*key).to_bytes();
+        Ok((Self(key), public))
+    }
+
+    /// Writes the shared secret; false when it is zero.
+    pub(crate) fn agree(&self, peer: &[u8; 32], out: &mut [u8; 32]) -> bool {
+        let shared = self.0.diffie_hellman(&x25519_dalek::PublicKey::from(*peer));
+        out.copy_from_slice(shared.as_bytes());
+        shared.was_contributory()
+    }
+}
+
+pub(crate) struct KemKey(ml_kem::DecapsulationKey<MlKem768>);
+
+impl KemKey {
+    /// The key of a seed d || z; its encapsulation key goes to `public`.
+    pub(crate) fn from_seed(seed: &[u8; SEED_LEN], public: &mut [u8; PUBLIC_LEN]) -> Self {
+        let key = ml_kem::DecapsulationKey::<MlKem768>::from_seed((*seed).into());
+        public.copy_from_slice(&key.encapsulation_key().to_bytes());
+        Self(key)
+    }
+
+    pub(crate) fn decapsulate(&self, ciphertext: &[u8; CIPHERTEXT_LEN], out: &mut [u8; 32]) {
+        out.copy_from_slice(&self.0.decapsulate(ciphertext.into()));
+    }
+}
+
+/// `public` has passed the modulus check.
+pub(crate) fn kem_encapsulate(
+    public: &[u8; PUBLIC_LEN],
+    randomness: &[u8; 32],
+    ciphertext: &mut [u8; CIPHERTEXT_LEN],
+    out: &mut [u8; 32],
+) {
+    // The only error is a key that fails the modulus check; `out` then stays zero.
+    if let Ok(key) = ml_kem::EncapsulationKey::<MlKem768>::new(public.into()) {
+        let (sent, shared) = key.encapsulate_deterministic(randomness.into());
+        ciphertext.copy_from_slice(&sent);
+        out.copy_from_slice(&shared);
+    }
+}

@@ -1,0 +1,113 @@
+//! Every string that separates one use of a key from another stands here.
+//!
+//! The rule: what is signed, MACed or fed to a KDF as info is
+//! `label || 0x00 || suite || fields`, each field behind its length as u16. The suite is 0x00
+//! where none applies. A salt is the bare label.
+//!
+//! Outside the rule: Noise's own key schedule, X-Wing's combiner and HPKE's labelled KDF,
+//! which outside specifications fix, and AEAD associated data.
+
+use crate::{Error, Suite};
+
+/// A domain-separation string. The only instances are the constants here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label(&'static str);
+
+impl Label {
+    /// Signature over an identity card.
+    pub const CARD: Self = Self("sealwire/v1/card");
+    /// Noise prologue, over the preamble.
+    pub const NOISE_PROLOGUE: Self = Self("sealwire/v1/noise/prologue");
+    /// Key of the gate that stands before any public-key work.
+    pub const NOISE_GATE: Self = Self("sealwire/v1/noise/gate");
+    /// psk0 of the IK handshake, from the static ML-KEM secret.
+    pub const NOISE_PSK0: Self = Self("sealwire/v1/noise/psk0");
+    /// Signature that proves possession of the identity key within a handshake.
+    pub const NOISE_PROOF: Self = Self("sealwire/v1/noise/proof");
+    /// Record key of one direction.
+    pub const RECORD_KEY: Self = Self("sealwire/v1/record/key");
+    /// The next record key of the same direction.
+    pub const RECORD_REKEY: Self = Self("sealwire/v1/record/rekey");
+    /// The value that names a channel to protocols above it.
+    pub const CHANNEL_BINDING: Self = Self("sealwire/v1/channel-binding");
+
+    /// Every label, for the test that they are distinct.
+    pub const ALL: [Self; 8] = [
+        Self::CARD,
+        Self::NOISE_PROLOGUE,
+        Self::NOISE_GATE,
+        Self::NOISE_PSK0,
+        Self::NOISE_PROOF,
+        Self::RECORD_KEY,
+        Self::RECORD_REKEY,
+        Self::CHANNEL_BINDING,
+    ];
+
+    /// The bare label, as a salt.
+    pub const fn as_bytes(self) -> &'static [u8] {
+        self.0.as_bytes()
+    }
+
+    /// `label || 0x00 || suite || len16(field) || field …`
+    ///
+    /// ```
+    /// use sealwire_core::{Suite, label::Label};
+    /// let context = Label::CARD.context(None, &[b"ab"]).expect("short fields");
+    /// assert_eq!(context.as_bytes(), b"sealwire/v1/card\x00\x00\x00\x02ab");
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a field over 65,535 bytes.
+    pub fn context(self, suite: Option<Suite>, fields: &[&[u8]]) -> Result<Context, Error> {
+        let mut bytes = Vec::with_capacity(128);
+        bytes.extend_from_slice(self.as_bytes());
+        bytes.push(0);
+        bytes.push(suite.map_or(0, Suite::id));
+        for field in fields {
+            let len =
+                u16::try_from(field.len()).map_err(|_| Error::Misuse("a field over 64 KiB"))?;
+            bytes.extend_from_slice(&len.to_be_bytes());
+            bytes.extend_from_slice(field);
+        }
+        Ok(Context(bytes))
+    }
+}
+
+/// Labelled input to a KDF, a MAC or a signature. It holds no secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context(Vec<u8>);
+
+impl Context {
+    /// The encoded bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_distinct_and_versioned() {
+        for (index, label) in Label::ALL.iter().enumerate() {
+            assert!(label.0.starts_with("sealwire/v1/"));
+            assert!(!label.0.contains('\0'));
+            assert!(!Label::ALL[..index].contains(label), "{}", label.0);
+        }
+    }
+
+    #[test]
+    fn moving_a_byte_between_fields_changes_the_context() {
+        let a = Label::CARD.context(None, &[b"ab", b"c"]);
+        assert_ne!(a, Label::CARD.context(None, &[b"a", b"bc"]));
+        assert_ne!(a, Label::CARD.context(None, &[b"abc"]));
+        assert_ne!(a, Label::CARD.context(Some(Suite::AesGcm), &[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn a_field_over_64_kib_is_misuse() {
+        assert!(Label::CARD.context(None, &[&[0; 65_535]]).is_ok());
+        assert!(matches!(Label::CARD.context(None, &[&[0; 65_536]]), Err(Error::Misuse(_))));
+    }
+}

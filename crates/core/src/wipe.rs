@@ -1,0 +1,134 @@
+//! Overwriting memory that other crates leave behind.
+//!
+//! snow, libcrux and parts of aws-lc keep key material in plain structures and do not clear
+//! them. [`Wiped`] keeps such a structure in one heap allocation that is overwritten after its
+//! destructor ran, and [`stack`] overwrites the stack that a call used.
+
+use core::{
+    fmt,
+    mem::{ManuallyDrop, MaybeUninit},
+    ops::{Deref, DerefMut},
+};
+
+use zeroize::Zeroize;
+
+/// How much stack below the caller [`stack`] overwrites, in bytes.
+///
+/// The deepest call that matters, ML-KEM key generation, uses about 40 KiB in a release build.
+pub const STACK_BYTES: usize = 64 * 1024;
+
+/// A boxed value whose memory is overwritten with zeros after it is dropped.
+///
+/// ```
+/// use sealwire_core::wipe::Wiped;
+/// let mut state = Wiped::new([1u8; 64]);
+/// state[0] = 2;
+/// assert_eq!(state[0], 2);
+/// assert_eq!(format!("{state:?}"), "Wiped(..)");
+/// ```
+pub struct Wiped<T>(ManuallyDrop<Box<T>>);
+
+impl<T> Wiped<T> {
+    /// Moves `value` to the heap. The stack it came from is the caller's to clear: see [`stack`].
+    pub fn new(value: T) -> Self {
+        Self(ManuallyDrop::new(Box::new(value)))
+    }
+}
+
+impl<T> Deref for Wiped<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Wiped<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T> fmt::Debug for Wiped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wiped(..)")
+    }
+}
+
+impl<T> Drop for Wiped<T> {
+    fn drop(&mut self) {
+        // SAFETY: the box is taken once, here, and `self.0` is not used again.
+        let raw = Box::into_raw(unsafe { ManuallyDrop::take(&mut self.0) });
+        // SAFETY: `raw` came from a box of T, is valid and aligned, and is dropped once. What
+        // remains are bytes without a type, owned by a box of the same layout, which frees
+        // them after they were overwritten. Any bit pattern is a valid MaybeUninit<u8>.
+        let mut rest = unsafe {
+            core::ptr::drop_in_place(raw);
+            Box::from_raw(raw.cast::<MaybeUninit<T>>())
+        };
+        zeroize_uninit(&mut rest);
+    }
+}
+
+/// Overwrites a value without a type, byte by byte, in a way that is not optimised away.
+fn zeroize_uninit<T>(value: &mut MaybeUninit<T>) {
+    let start = value.as_mut_ptr().cast::<MaybeUninit<u8>>();
+    // SAFETY: a MaybeUninit<T> is size_of::<T>() bytes, each of them a valid MaybeUninit<u8>,
+    // and the borrow of `value` is exclusive for as long as `bytes` lives.
+    let bytes = unsafe { core::slice::from_raw_parts_mut(start, size_of::<T>()) };
+    bytes.zeroize();
+}
+
+/// Calls `work` and then overwrites the [`STACK_BYTES`] of stack below this frame.
+pub fn stack<R>(work: impl FnOnce() -> R) -> R {
+    let result = apart(work);
+    overwrite();
+    result
+}
+
+/// Keeps the frames of `work` below the frame of its caller.
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+#[inline(never)]
+fn overwrite() {
+    let mut bytes = [0u8; STACK_BYTES];
+    bytes.zeroize();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    struct Noisy<'a>(&'a Cell<u32>, [u8; 32]);
+
+    impl Drop for Noisy<'_> {
+        fn drop(&mut self) {
+            assert_eq!(self.1, [7; 32], "the value is intact while its destructor runs");
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    #[test]
+    fn the_destructor_runs_once_before_the_overwrite() {
+        let drops = Cell::new(0);
+        drop(Wiped::new(Noisy(&drops, [7; 32])));
+        assert_eq!(drops.get(), 1);
+    }
+
+    #[test]
+    fn overwriting_clears_every_byte() {
+        let mut value = MaybeUninit::new([0xA5u8; 200]);
+        zeroize_uninit(&mut value);
+        // SAFETY: the array was initialised, and zeros are valid bytes.
+        assert_eq!(unsafe { value.assume_init() }, [0; 200]);
+    }
+
+    #[test]
+    fn stack_returns_the_result() {
+        assert_eq!(stack(|| 40 + 2), 42);
+    }
+}

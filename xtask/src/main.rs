@@ -1,0 +1,71 @@
+//! `cargo xtask`: every check of this workspace, on a laptop as in continuous
+//! integration. `cargo xtask ci` runs them all; most are commands of their own.
+
+mod attacks;
+mod build;
+mod ci;
+mod debian;
+mod deny;
+mod edges;
+mod files;
+mod flags;
+mod fuzz;
+mod interop;
+mod job;
+mod lint;
+mod metadata;
+mod process;
+mod python;
+mod rules;
+mod strace;
+mod test;
+mod tidy;
+mod vectors;
+
+use std::process::ExitCode;
+
+use crate::flags::Command;
+use crate::job::{Context, Stop};
+
+fn main() -> ExitCode {
+    let command = match flags::parse(std::env::args().skip(1)) {
+        Ok(command) => command,
+        Err(message) => {
+            eprintln!("error: {message}\n\n{}", flags::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match dispatch(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            eprintln!("error: {stop}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Stop> {
+    if command == Command::Help {
+        println!("{}", flags::USAGE);
+        return Ok(());
+    }
+    let mut context = Context::new()?;
+    match command {
+        Command::Help => Ok(()),
+        Command::Ci { list: true, .. } => {
+            ci::list();
+            Ok(())
+        }
+        Command::Ci { only, list: false } => ci::run(&mut context, &only),
+        Command::Edges => edges::check(&mut context),
+        Command::Tidy => tidy::check(&mut context),
+        Command::Attacks => attacks::check(&mut context),
+        Command::Test => test::all(&mut context),
+        Command::Fuzz { minutes } => fuzz::run_for(&mut context, minutes.saturating_mul(60)),
+        Command::InteropNoise => interop::noise(&mut context),
+        Command::Services => {
+            println!("services: no feature needs a server yet");
+            Ok(())
+        }
+    }
+}
