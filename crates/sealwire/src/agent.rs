@@ -1,0 +1,357 @@
+//! An agent: an identity, the peers it knows, and the policy by which it talks to them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sealwire_core::{
+    KeyStore, Suite, SuiteSet, Timestamp, Verified, keystore::KxId, time::HighWater,
+};
+use sealwire_identity::{
+    AgentId, EvidenceKind, EvidenceList, IdentityCard, NewCard, Pin, ScoreStatement,
+};
+use sealwire_noise::{GateKey, Introduction, Local, Payload, PeerIdentity};
+
+use crate::{
+    AllowAnyAuthenticated, Clock, Direction, Error, Handshake, KnownPeers, Limits, PeerFacts,
+    Peers, SystemClock, TrustPolicy, admission::Admission,
+};
+
+/// Lifetime of a card that an agent signs for itself, in seconds: 30 days, the most that a
+/// did:key may have.
+pub const CARD_LIFETIME: u64 = 30 * 24 * 60 * 60;
+
+/// An agent. Clones share one state.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sealwire::{Agent, core::MemoryKeyStore, custody};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = MemoryKeyStore::generate(&mut custody::system_rng())?;
+/// let agent = Agent::builder(Arc::new(keys)).build()?;
+/// assert!(agent.id().as_str().starts_with("did:key:z6Mk"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Agent {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) id: AgentId,
+    /// Newest first: the current card, then those in grace.
+    cards: Vec<IdentityCard>,
+    pub(crate) inbound: Arc<dyn TrustPolicy>,
+    pub(crate) outbound: Arc<dyn TrustPolicy>,
+    pub(crate) peers: Arc<Peers>,
+    evidence: Vec<u8>,
+    pub(crate) suite: Suite,
+    pub(crate) admission: Admission,
+    pub(crate) clock: Arc<dyn Clock>,
+    mark: Mutex<HighWater>,
+    gates: Mutex<HashMap<KxId, GateKey>>,
+}
+
+/// Settings of an [`Agent`], each with a default.
+#[derive(Debug)]
+#[must_use]
+pub struct AgentBuilder {
+    keys: Arc<dyn KeyStore>,
+    cards: Vec<IdentityCard>,
+    inbound: Arc<dyn TrustPolicy>,
+    outbound: Arc<dyn TrustPolicy>,
+    peers: Arc<Peers>,
+    evidence: EvidenceList,
+    suite: Suite,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+}
+
+impl AgentBuilder {
+    /// A card that this agent has handed out. Give the current one and those that peers may
+    /// still hold: a dial is answered for any of them. Without one that is valid, the agent
+    /// signs a card, whose sequence is the time in seconds.
+    pub fn card(mut self, card: IdentityCard) -> Self {
+        self.cards.push(card);
+        self
+    }
+
+    /// Who may connect. Default: [`KnownPeers`].
+    pub fn inbound(mut self, policy: impl TrustPolicy + 'static) -> Self {
+        self.inbound = Arc::new(policy);
+        self
+    }
+
+    /// Who may be dialled. Default: [`AllowAnyAuthenticated`], since the caller names the peer.
+    pub fn outbound(mut self, policy: impl TrustPolicy + 'static) -> Self {
+        self.outbound = Arc::new(policy);
+        self
+    }
+
+    /// The peers it knows. Default: none, in memory.
+    pub fn peers(mut self, peers: Arc<Peers>) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    /// What it presents to every peer.
+    pub fn evidence(mut self, evidence: EvidenceList) -> Self {
+        self.evidence = evidence;
+        self
+    }
+
+    /// The suite it dials with. Default: [`Suite::preferred`].
+    pub fn suite(mut self, suite: Suite) -> Self {
+        self.suite = suite;
+        self
+    }
+
+    /// Bounds on handshakes and channels.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where the time comes from. Default: [`SystemClock`].
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The agent.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a card of another agent or with keys that the store does not
+    /// have; [`Error::Identity`] when a card cannot be signed.
+    pub fn build(self) -> Result<Agent, Error> {
+        let Self { keys, cards, inbound, outbound, peers, evidence, suite, limits, clock } = self;
+        let id = AgentId::from_key(keys.identity());
+        let stored = cards.iter().map(IdentityCard::not_before).max().unwrap_or_default();
+        let mut mark = HighWater::new(stored.max(peers.latest()));
+        let now = mark.observe(clock.wall(), clock.elapsed()).now;
+        let cards = usable_cards(keys.as_ref(), &id, cards, now)?;
+        let inner = Inner {
+            keys,
+            id,
+            cards,
+            inbound,
+            outbound,
+            peers,
+            evidence: evidence.to_bytes(),
+            suite,
+            admission: Admission::new(limits),
+            clock,
+            mark: Mutex::new(mark),
+            gates: Mutex::default(),
+        };
+        Ok(Agent { inner: Arc::new(inner) })
+    }
+}
+
+/// The cards that still stand, newest first, with a fresh one where none does.
+fn usable_cards(
+    keys: &dyn KeyStore,
+    id: &AgentId,
+    cards: Vec<IdentityCard>,
+    now: Timestamp,
+) -> Result<Vec<IdentityCard>, Error> {
+    let newest = cards.iter().map(IdentityCard::sequence).max().unwrap_or_default();
+    let mut usable = Vec::with_capacity(cards.len().saturating_add(1));
+    for card in cards {
+        let ours = keys.public(card.kx_id()).ok();
+        if card.id() != id || ours.as_ref() != Some(card.exchange_publics()) {
+            return Err(Error::Misuse("a card of another agent, or of other exchange keys"));
+        }
+        if now <= card.not_after() {
+            usable.push(card);
+        }
+    }
+    if usable.is_empty() {
+        let sequence = newest.saturating_add(1).max(now.as_secs());
+        usable.push(NewCard::new(sequence, now, CARD_LIFETIME).sign(keys, keys.newest())?);
+    }
+    usable.sort_by_key(|card| std::cmp::Reverse(card.sequence()));
+    Ok(usable)
+}
+
+impl Agent {
+    /// Starts to build the agent of these keys.
+    pub fn builder(keys: Arc<dyn KeyStore>) -> AgentBuilder {
+        AgentBuilder {
+            keys,
+            cards: Vec::new(),
+            inbound: Arc::new(KnownPeers),
+            outbound: Arc::new(AllowAnyAuthenticated),
+            peers: Arc::new(Peers::in_memory()),
+            evidence: EvidenceList::default(),
+            suite: Suite::preferred(),
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// The agent's id.
+    pub fn id(&self) -> &AgentId {
+        &self.inner.id
+    }
+
+    /// The current card, to hand to peers.
+    pub fn card(&self) -> &IdentityCard {
+        self.inner.current_card()
+    }
+
+    /// The peers it knows.
+    pub fn peers(&self) -> &Arc<Peers> {
+        &self.inner.peers
+    }
+
+    /// Pins a peer's card that came another way than from the peer on the network.
+    ///
+    /// # Errors
+    /// [`Error::Identity`] for a card that does not verify or that the pin refuses;
+    /// [`Error::Store`].
+    pub fn pin(&self, card: sealwire_core::Unverified<IdentityCard>) -> Result<AgentId, Error> {
+        let now = self.inner.now();
+        let card = card.verify(now)?;
+        self.inner.peers.pin(&card, sealwire_identity::PinnedBy::OutOfBand, now)?;
+        Ok(card.as_verified().id().clone())
+    }
+}
+
+/// A peer that presented a verified card. It has proven nothing before its claim was checked.
+pub(crate) struct Presented {
+    pub(crate) card: Verified<IdentityCard>,
+    evidence: EvidenceList,
+    scores: Vec<Verified<ScoreStatement>>,
+}
+
+impl Presented {
+    pub(crate) fn identity(&self) -> PeerIdentity<'_> {
+        let card = self.card.as_verified();
+        PeerIdentity {
+            id: card.id().as_str().as_bytes(),
+            key: card.identity_key(),
+            static_key: card.exchange_key(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &AgentId {
+        self.card.as_verified().id()
+    }
+}
+
+impl Inner {
+    /// The time to judge expiry by.
+    pub(crate) fn now(&self) -> Timestamp {
+        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        mark.observe(self.clock.wall(), self.clock.elapsed()).now
+    }
+
+    /// The newest card. `build` leaves at least one.
+    #[expect(clippy::indexing_slicing, reason = "usable_cards never gives an empty list")]
+    pub(crate) fn current_card(&self) -> &IdentityCard {
+        &self.cards[0]
+    }
+
+    /// The newest card that names these exchange keys, while it is valid.
+    pub(crate) fn card_for(&self, kx: KxId, now: Timestamp) -> Option<&IdentityCard> {
+        self.cards.iter().find(|card| card.kx_id() == kx && now <= card.not_after())
+    }
+
+    /// Whether a peer may still hold this card of ours.
+    pub(crate) fn holds_card(&self, hash: &[u8; 32], now: Timestamp) -> bool {
+        self.cards.iter().any(|card| card.hash().as_bytes() == hash && now <= card.not_after())
+    }
+
+    /// This side of a handshake, introduced by `card`.
+    pub(crate) fn local(&self, card: &IdentityCard) -> Local {
+        let introduction = Introduction {
+            id: self.id.as_str().as_bytes().to_vec(),
+            card: card.as_bytes().to_vec(),
+            log: None,
+            evidence: self.evidence.clone(),
+        };
+        Local::new(Arc::clone(&self.keys), card.kx_id(), introduction)
+    }
+
+    /// The gate key of our ML-KEM key of this set, computed once.
+    pub(crate) fn gate(&self, kx: KxId) -> Result<GateKey, Error> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = gates.get(&kx) {
+            return Ok(gate.clone());
+        }
+        let public = self.keys.public(kx).map_err(sealwire_noise::Error::from)?;
+        let gate = GateKey::new(&public.kem)?;
+        gates.insert(kx, gate.clone());
+        Ok(gate)
+    }
+
+    /// The suites that every dial offers.
+    pub(crate) fn offered(&self) -> SuiteSet {
+        SuiteSet::all()
+    }
+
+    /// Verifies what a handshake payload presents, and checks the card against its pin.
+    pub(crate) fn present(&self, payload: &Payload) -> Result<Presented, Error> {
+        let now = self.now();
+        let card = IdentityCard::from_bytes(payload.card())?.verify(now)?;
+        // A reflected handshake proves no more than that we hold our own keys.
+        if *card.as_verified().id() == self.id {
+            return Err(Error::Oneself);
+        }
+        if payload.log().is_some() {
+            return Err(Error::Denied("a did:key has no log"));
+        }
+        self.peers.compare(card.as_verified())?;
+        let evidence = EvidenceList::from_bytes(payload.evidence())?;
+        let mut scores = self.peers.scores(card.as_verified().id());
+        let presented = evidence.iter().filter(|item| item.kind() == EvidenceKind::Score);
+        // A statement that does not verify raises nothing, and is no reason to refuse either.
+        scores.extend(
+            presented
+                .filter_map(|item| ScoreStatement::from_bytes(item.data()).ok()?.verify(now).ok()),
+        );
+        Ok(Presented { card, evidence, scores })
+    }
+
+    /// The facts about a peer that has proven its identity.
+    pub(crate) fn facts(
+        &self,
+        direction: Direction,
+        handshake: Handshake,
+        peer: &Presented,
+    ) -> Result<PeerFacts, Error> {
+        let card = peer.card.as_verified();
+        let pin = self.peers.get(card.id())?;
+        Ok(PeerFacts {
+            direction,
+            handshake: Some(handshake),
+            id: Some(card.id().clone()),
+            card: Some(card.hash()),
+            authenticated: true,
+            pinned: pin.as_ref().map(Pin::pinned_by),
+            first_seen: pin.as_ref().map(Pin::first_seen),
+            scores: peer.scores.clone(),
+            evidence: peer.evidence.clone(),
+            now: self.now(),
+        })
+    }
+
+    /// Notes that a peer was met, on disk where peers live there, before anything is released.
+    pub(crate) async fn meet(&self, card: Verified<IdentityCard>) -> Result<(), Error> {
+        let (peers, now) = (Arc::clone(&self.peers), self.now());
+        tokio::task::spawn_blocking(move || peers.meet(&card, now))
+            .await
+            .map_err(|_| Error::Unreachable("noting a peer does not panic"))?
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent").field("id", &self.id).finish_non_exhaustive()
+    }
+}
