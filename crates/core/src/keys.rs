@@ -10,6 +10,22 @@ use crate::{
 };
 
 /// An Ed25519 signing key (RFC 8032).
+///
+/// ```compile_fail,E0308
+/// use sealwire_core::keys::SigningKey;
+/// // attack T37: only a labelled message is signed, never bare bytes that a peer may choose.
+/// fn sign_anything(key: &SigningKey, bytes: &[u8]) {
+///     key.sign(bytes);
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// use sealwire_core::keys::SigningKey;
+/// // attack T37: a signing key cannot be cloned.
+/// fn twice(key: SigningKey) -> [SigningKey; 2] {
+///     [key.clone(), key]
+/// }
+/// ```
 pub struct SigningKey {
     key: Box<ed25519_dalek::SigningKey>,
     public: VerifyingKey,
@@ -290,3 +306,6 @@ const fn small_order(first: u8, fill: u8) -> [u8; 32] {
     *last = fill & 0x7F;
     bytes
 }
+
+#[cfg(test)]
+mod tests;

@@ -314,3 +314,6 @@ impl KeyStore for MemoryKeyStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

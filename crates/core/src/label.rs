@@ -16,6 +16,8 @@ pub struct Label(&'static str);
 impl Label {
     /// Signature over an identity card.
     pub const CARD: Self = Self("sealwire/v1/card");
+    /// Signature over a score that one agent gives another.
+    pub const SCORE: Self = Self("sealwire/v1/score");
     /// Noise prologue, over the preamble.
     pub const NOISE_PROLOGUE: Self = Self("sealwire/v1/noise/prologue");
     /// Key of the gate that stands before any public-key work.
@@ -32,8 +34,9 @@ impl Label {
     pub const CHANNEL_BINDING: Self = Self("sealwire/v1/channel-binding");
 
     /// Every label, for the test that they are distinct.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CARD,
+        Self::SCORE,
         Self::NOISE_PROLOGUE,
         Self::NOISE_GATE,
         Self::NOISE_PSK0,

@@ -36,9 +36,10 @@ pub struct Secret<const N: usize>(Box<[u8; N]>);
 impl<const N: usize> Secret<N> {
     /// Fills a new secret in place, so that no copy is left on the caller's stack.
     pub fn init_with(fill: impl FnOnce(&mut [u8; N])) -> Self {
-        let mut bytes = Box::new([0; N]);
-        fill(&mut bytes);
-        Self(bytes)
+        // Already a Secret while it is filled: a filler that panics leaves nothing behind.
+        let mut secret = Self(Box::new([0; N]));
+        fill(&mut secret.0);
+        secret
     }
 
     /// As [`Secret::init_with`], for a filler that can fail; a partly filled secret is wiped.

@@ -1,16 +1,17 @@
 //! Helpers that the tests of several crates share: seeded and broken random number
-//! generators, vector files, and the X25519 keys that give a zero secret.
+//! generators, vector files, a search for leaked secrets, and the X25519 keys that give a zero
+//! secret.
 //!
 //! It depends on no Sealwire crate, so that any of them can use it in its unit tests.
 #![forbid(unsafe_code)]
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "test helpers fail the test that calls them"
 )]
 
+pub mod leak;
 pub mod rng;
 pub mod vectors;
 

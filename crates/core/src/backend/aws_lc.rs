@@ -73,7 +73,7 @@ impl ExchangeKey {
     pub(crate) fn agree(&self, peer: &[u8; 32], out: &mut [u8; 32]) -> bool {
         let peer = UnparsedPublicKey::new(&X25519, peer);
         // aws-lc refuses a zero result itself (RFC 7748 section 6.1).
-        agreement::agree(&self.0, &peer, (), |shared| {
+        agreement::agree(&self.0, peer, (), |shared| {
             out.copy_from_slice(shared.get(..32).ok_or(())?);
             Ok(())
         })
@@ -94,6 +94,17 @@ impl KemKey {
     pub(crate) fn decapsulate(&self, ciphertext: &[u8; CIPHERTEXT_LEN], out: &mut [u8; 32]) {
         let ciphertext = MlKem768Ciphertext::from(ciphertext);
         out.copy_from_slice(&mlkem768::decapsulate(&self.0, &ciphertext));
+    }
+
+    /// A key in the expanded form of FIPS 203, in which vectors give it.
+    #[cfg(test)]
+    pub(super) fn from_expanded(key: &[u8; 2400]) -> Self {
+        Self(MlKem768PrivateKey::from(key))
+    }
+
+    #[cfg(test)]
+    pub(super) fn to_expanded(&self) -> [u8; 2400] {
+        *self.0.as_slice()
     }
 }
 

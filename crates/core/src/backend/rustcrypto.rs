@@ -92,6 +92,19 @@ impl KemKey {
     pub(crate) fn decapsulate(&self, ciphertext: &[u8; CIPHERTEXT_LEN], out: &mut [u8; 32]) {
         out.copy_from_slice(&self.0.decapsulate(ciphertext.into()));
     }
+
+    /// A key in the expanded form of FIPS 203, in which vectors give it.
+    #[cfg(test)]
+    #[expect(deprecated, reason = "stored keys are seeds; only vectors have the expanded form")]
+    pub(super) fn from_expanded(key: &[u8; 2400]) -> Self {
+        Self(ml_kem::DecapsulationKey::from_expanded(key.into()).expect("a key that is consistent"))
+    }
+
+    #[cfg(test)]
+    #[expect(deprecated, reason = "stored keys are seeds; only vectors have the expanded form")]
+    pub(super) fn to_expanded(&self) -> [u8; 2400] {
+        ml_kem::ExpandedKeyEncoding::to_expanded_bytes(&self.0).into()
+    }
 }
 
 /// `public` has passed the modulus check.

@@ -1,0 +1,166 @@
+//! `cargo xtask ci`: every job, in order, and one line that sums them up.
+
+use std::time::Instant;
+
+use crate::job::{Context, JobResult, Stop};
+use crate::{attacks, build, deny, edges, fuzz, interop, lint, strace, test, tidy, vectors};
+
+/// A step of continuous integration.
+struct Job {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&mut Context) -> JobResult,
+}
+
+const fn job(name: &'static str, about: &'static str, run: fn(&mut Context) -> JobResult) -> Job {
+    Job { name, about, run }
+}
+
+/// In the order in which they run: what fails fast comes first.
+const JOBS: [Job; 18] = [
+    job("fmt", "formatting", lint::fmt),
+    job("edges", "dependency direction, duplicate cryptography", edges::check),
+    job("tidy", "file sizes, forbidden attributes, rule ids", tidy::check),
+    job("clippy", "leaf crates with no and with all features, then the rest", lint::clippy),
+    job("docs", "documentation with warnings denied", lint::docs),
+    job("test-fast", "all tests with the fast backend", test::fast),
+    job("test-portable", "all library tests with the portable backend", test::portable),
+    job("doctests", "the examples in the documentation", test::doctests),
+    job("simd-off", "core's tests without SIMD", test::simd_off),
+    job("vectors", "the count of vectors that the test jobs passed", vectors::count),
+    job("leaf-builds", "each core alone, without default features", build::leaves),
+    job("interop", "classical Noise against another implementation", interop::noise),
+    job("strace", "the system calls by which a key file is replaced", strace::check),
+    job("fuzz-smoke", "each fuzz target for a few seconds", fuzz::smoke),
+    job("deny", "licences, bans, version floors, sources", deny::check),
+    job("package", "each crate builds from its package alone", build::package),
+    job("lockfile", "the lock files are complete and unchanged", build::lockfile),
+    job("attacks", "how many of the forty attacks have a test", attacks::check),
+];
+
+/// The names of all jobs, in order.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    JOBS.iter().map(|job| job.name)
+}
+
+/// Prints the jobs with what they check.
+pub(crate) fn list() {
+    for Job { name, about, .. } in &JOBS {
+        println!("{name:<14} {about}");
+    }
+}
+
+/// Runs the jobs named in `only`, or all, to the last one whatever fails, and
+/// says whether none did. The summary is the last line it prints.
+pub(crate) fn run(context: &mut Context, only: &[String]) -> bool {
+    let start = Instant::now();
+    let chosen = |job: &&Job| only.is_empty() || only.iter().any(|name| name == job.name);
+    let mut tally = Tally::default();
+    vectors::forget(context); // Of a process that had our number and was ended.
+    for job in JOBS.iter().filter(chosen) {
+        println!("== {}: {}", job.name, job.about);
+        let begun = Instant::now();
+        let result = (job.run)(context);
+        let seconds = begun.elapsed().as_secs_f64();
+        tally.add(job.name, result, context.ci);
+        println!("-- {}: {seconds:.1} s\n", job.name);
+    }
+    vectors::forget(context);
+    for line in &tally.notes {
+        println!("{line}");
+    }
+    println!("{}", tally.summary(context, start.elapsed().as_secs()));
+    tally.failed == 0
+}
+
+/// How the jobs ended.
+#[derive(Debug, Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+    /// Said again at the end, where they are seen.
+    notes: Vec<String>,
+}
+
+impl Tally {
+    /// Counts a job. In continuous integration nothing may be left out.
+    fn add(&mut self, name: &str, result: JobResult, ci: bool) {
+        let note = match result {
+            Ok(()) => {
+                self.passed += 1;
+                return;
+            }
+            Err(Stop::Skip { why, enable }) if !ci => {
+                self.skipped += 1;
+                format!("SKIPPED {name}: {why}\n        enable it with: {enable}")
+            }
+            Err(stop) => {
+                self.failed += 1;
+                format!("FAILED  {name}: {stop}")
+            }
+        };
+        println!("{note}");
+        self.notes.push(note);
+    }
+
+    fn summary(&self, context: &Context, seconds: u64) -> String {
+        let Self { passed, failed, skipped, .. } = self;
+        let mut line = format!("ci: {passed} passed, {failed} failed, {skipped} skipped");
+        if let Some(vectors) = context.vectors {
+            line += &format!("; vectors {vectors}");
+        }
+        if let Some((tested, all)) = context.attacks {
+            line += &format!("; attacks {tested} of {all} tested");
+        }
+        line + &format!("; {seconds} s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> Context {
+        Context {
+            root: "/".into(),
+            ci: false,
+            vector_log: "/none".into(),
+            vectors: Some(23456),
+            attacks: Some((14, 40)),
+        }
+    }
+
+    #[test]
+    fn the_summary_is_one_line() {
+        let mut tally = Tally::default();
+        tally.add("fmt", Ok(()), false);
+        tally.add("deny", Err(Stop::skip("no python3", "apt-get install python3")), false);
+        tally.add("docs", Err(Stop::fail("a broken link")), false);
+        assert_eq!(
+            tally.summary(&context(), 612),
+            "ci: 1 passed, 1 failed, 1 skipped; vectors 23456; attacks 14 of 40 tested; 612 s"
+        );
+        let nothing = Context { vectors: None, attacks: None, ..context() };
+        assert_eq!(tally.summary(&nothing, 1), "ci: 1 passed, 1 failed, 1 skipped; 1 s");
+    }
+
+    #[test]
+    fn a_skip_fails_in_continuous_integration() {
+        let mut tally = Tally::default();
+        tally.add("deny", Err(Stop::skip("no python3", "apt-get install python3")), true);
+        assert_eq!((tally.failed, tally.skipped), (1, 0));
+        assert_eq!(
+            tally.notes,
+            ["FAILED  deny: no python3; enable it with: apt-get install python3"]
+        );
+    }
+
+    #[test]
+    fn job_names_are_unique() {
+        let mut all: Vec<_> = names().collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), JOBS.len());
+    }
+}

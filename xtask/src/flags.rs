@@ -1,0 +1,172 @@
+//! The command line, parsed into types.
+
+use crate::ci;
+
+/// Printed by `cargo xtask help` and after every usage error.
+pub(crate) const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  ci [--only JOB[,JOB]] [--list]  run every job, or some, or name them
+  test                            the tests with both backends, and the doctests
+  edges                           which crate may import which, duplicate cryptography
+  tidy                            file sizes, forbidden attributes, rule ids
+  attacks                         how many of the forty attacks have a test
+  fuzz [--minutes N]              run each fuzz target for N minutes (default 10)
+  interop noise                   classical Noise against an independent implementation
+  services                        the servers which tests need
+  help                            this text
+
+environment: CI=true                a job that has to be skipped is a failure
+             SEALWIRE_CACHE=DIR     where tools from PyPI are kept";
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// All jobs, or those named in `only`; with `list`, print their names.
+    Ci {
+        /// Names of jobs; empty means all.
+        only: Vec<String>,
+        /// Print the names instead of running anything.
+        list: bool,
+    },
+    /// Check the dependency graph.
+    Edges,
+    /// Check the source files.
+    Tidy,
+    /// Count the attacks that have a test.
+    Attacks,
+    /// Run the tests.
+    Test,
+    /// Run the fuzz targets.
+    Fuzz {
+        /// Minutes for each target.
+        minutes: u64,
+    },
+    /// Run our Noise against another implementation.
+    InteropNoise,
+    /// Name the servers which tests need.
+    Services,
+    /// Print the usage.
+    Help,
+}
+
+/// Parses the arguments after the program's name.
+pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let mut arguments = arguments.peekable();
+    let Some(name) = arguments.next() else {
+        return Err("a command is missing".to_owned());
+    };
+    let command = match name.as_str() {
+        "ci" => parse_ci(&mut arguments)?,
+        "edges" => Command::Edges,
+        "tidy" => Command::Tidy,
+        "attacks" => Command::Attacks,
+        "test" => Command::Test,
+        "fuzz" => parse_fuzz(&mut arguments)?,
+        "interop" => match arguments.next().as_deref() {
+            Some("noise") => Command::InteropNoise,
+            Some(other) => return Err(format!("unknown protocol `{other}` for `interop`")),
+            None => return Err("`interop` needs a protocol: noise".to_owned()),
+        },
+        "services" => Command::Services,
+        "help" | "-h" | "--help" => Command::Help,
+        other => return Err(format!("unknown command `{other}`")),
+    };
+    match arguments.next() {
+        Some(extra) => Err(format!("`{name}` does not take `{extra}`")),
+        None => Ok(command),
+    }
+}
+
+fn parse_ci(
+    arguments: &mut std::iter::Peekable<impl Iterator<Item = String>>,
+) -> Result<Command, String> {
+    let mut only = Vec::new();
+    let mut list = false;
+    while let Some(flag) = arguments.next_if(|flag| flag.starts_with('-')) {
+        match flag.as_str() {
+            "--list" => list = true,
+            "--only" => {
+                let names = arguments.next().ok_or("`--only` needs the name of a job")?;
+                only.extend(names.split(',').map(str::to_owned));
+            }
+            other => return Err(format!("unknown flag `{other}` for `ci`")),
+        }
+    }
+    if let Some(unknown) = only.iter().find(|name| !ci::names().any(|known| known == *name)) {
+        let known: Vec<_> = ci::names().collect();
+        return Err(format!("unknown job `{unknown}`; the jobs are {}", known.join(", ")));
+    }
+    Ok(Command::Ci { only, list })
+}
+
+fn parse_fuzz(
+    arguments: &mut std::iter::Peekable<impl Iterator<Item = String>>,
+) -> Result<Command, String> {
+    let mut minutes = 10;
+    while let Some(flag) = arguments.next_if(|flag| flag.starts_with('-')) {
+        if flag != "--minutes" {
+            return Err(format!("unknown flag `{flag}` for `fuzz`"));
+        }
+        let value = arguments.next().ok_or("`--minutes` needs a number")?;
+        minutes = match value.parse() {
+            Ok(0) | Err(_) => {
+                return Err(format!("`--minutes {value}`: a whole number from 1 is needed"));
+            }
+            Ok(minutes) => minutes,
+        };
+    }
+    Ok(Command::Fuzz { minutes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn commands_parse() {
+        let cases = [
+            ("ci", Command::Ci { only: vec![], list: false }),
+            ("ci --list", Command::Ci { only: vec![], list: true }),
+            (
+                "ci --only fmt,edges --only tidy",
+                Command::Ci {
+                    only: ["fmt", "edges", "tidy"].map(str::to_owned).into(),
+                    list: false,
+                },
+            ),
+            ("fuzz", Command::Fuzz { minutes: 10 }),
+            ("fuzz --minutes 3", Command::Fuzz { minutes: 3 }),
+            ("interop noise", Command::InteropNoise),
+            ("--help", Command::Help),
+        ];
+        for (line, command) in cases {
+            assert_eq!(parse_words(line), Ok(command), "{line}");
+        }
+    }
+
+    #[test]
+    fn usage_errors_name_the_word() {
+        let cases = [
+            ("", "a command is missing"),
+            ("frobnicate", "unknown command `frobnicate`"),
+            ("ci --fast", "unknown flag `--fast` for `ci`"),
+            ("ci --only", "`--only` needs the name of a job"),
+            ("ci --only fmt,nope", "unknown job `nope`"),
+            ("ci fmt", "`ci` does not take `fmt`"),
+            ("edges now", "`edges` does not take `now`"),
+            ("fuzz --minutes", "`--minutes` needs a number"),
+            ("fuzz --minutes 0", "`--minutes 0`: a whole number from 1 is needed"),
+            ("interop", "`interop` needs a protocol: noise"),
+            ("interop tls", "unknown protocol `tls` for `interop`"),
+        ];
+        for (line, message) in cases {
+            let error = parse_words(line).unwrap_err();
+            assert!(error.starts_with(message), "{line}: {error}");
+        }
+    }
+}

