@@ -280,7 +280,7 @@ fn bad_files_are_refused() {
         ("count too high", edited(1, &[0, 3]), DecodeReason::Truncated),
         (
             "count over the bound",
-            edited(1, &[0x10, 0x01]),
+            edited(1, &[0x40, 0x01]),
             DecodeReason::Invalid("holds at most 16384 pins"),
         ),
         ("descending", [&bytes[..3], second, first].concat(), ascend),
