@@ -1,0 +1,14 @@
+//! What each fuzz target checks: the very functions which the ordinary tests of the crates run
+//! on the corpus.
+//!
+//! A target is run with `cargo xtask fuzz`, or alone with `cargo +nightly fuzz run NAME`. Only
+//! the files `corpus/*/seed-*` are kept in the repository; `cargo run --example seeds` writes
+//! them. An input that found a fault is kept too, under a name which begins with `seed-`.
+#![forbid(unsafe_code)]
+
+#[path = "../../crates/custody/tests/corpus.rs"]
+pub mod custody;
+#[path = "../../crates/identity/tests/corpus.rs"]
+pub mod identity;
+#[path = "../../crates/noise/tests/corpus.rs"]
+pub mod noise;
