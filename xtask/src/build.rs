@@ -1,8 +1,10 @@
 //! Jobs `leaf-builds`, `package` and `lockfile`.
 
-use std::path::Path;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use crate::job::{Context, JobResult};
+use crate::job::{Context, JobResult, Stop};
 use crate::metadata::CORES;
 use crate::process::{self, cargo, run};
 use crate::test;
@@ -19,10 +21,35 @@ pub(crate) fn leaves(context: &mut Context) -> JobResult {
 /// includes lies outside its folder. One target folder for all of them, kept
 /// from run to run, so that dependencies are built once.
 pub(crate) fn package(context: &mut Context) -> JobResult {
+    forget_unpacked().map_err(|error| Stop::Fail(format!("an unpacked package stays: {error}")))?;
     let target = test::target_folder(context)?.join("packages");
     let mut command =
         cargo(context, "package --quiet --workspace --exclude xtask --allow-dirty --target-dir");
     run(command.arg(target))
+}
+
+/// Removes our packages from cargo's source cache. Cargo unpacks them there under a registry
+/// without a host, whose name begins with a dash, and takes an unpacked package of the same
+/// version for the new one: the build would be of what stood here before.
+fn forget_unpacked() -> std::io::Result<()> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let Some(Ok(registries)) = home.map(|home| fs::read_dir(home.join("registry/src"))) else {
+        return Ok(());
+    };
+    for registry in registries {
+        let registry = registry?;
+        if !registry.file_name().as_encoded_bytes().starts_with(b"-") {
+            continue;
+        }
+        for unpacked in fs::read_dir(registry.path())? {
+            let unpacked = unpacked?;
+            if unpacked.file_name().as_encoded_bytes().starts_with(b"sealwire") {
+                fs::remove_dir_all(unpacked.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The lock files are complete; in continuous integration, where nobody meant
