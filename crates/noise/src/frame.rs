@@ -80,7 +80,7 @@ pub async fn write_first<T: AsyncWrite + Unpin>(
     write_all(io, &bytes).await
 }
 
-/// Writes a handshake message behind its length, and whatever `records` follow it.
+/// Writes a handshake message behind its length.
 ///
 /// # Errors
 /// As [`write_first`].

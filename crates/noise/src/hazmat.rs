@@ -55,7 +55,8 @@ impl Classical {
         let prepared =
             Prepared { ephemeral: EphemeralSecret::from_seed(ephemeral)?, kem: PreparedKem::None };
         let handle = StaticHandle { keys, kx, public };
-        Machine::new(Setup { params, role, prologue, handle, prepared, remote, psk }).map(Self)
+        let psks = psk.as_slice();
+        Machine::new(Setup { params, role, prologue, handle, prepared, remote, psks }).map(Self)
     }
 
     /// Writes the next message.
@@ -87,3 +88,6 @@ impl Classical {
         self.0.split()
     }
 }
+
+#[cfg(test)]
+mod tests;

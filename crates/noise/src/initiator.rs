@@ -4,6 +4,37 @@
 //! XX   start_xx  -> XxSent -> read -> Claim -> prove -> XxReplied -> finish -> Session
 //! IK   start_ik  -> IkSent -> read -> Claim -> prove -> IkProven  -> finish -> Session
 //! ```
+//!
+//! Each step consumes the one before it. What is spent cannot be used again, and what is not
+//! proven cannot be ended:
+//!
+//! ```compile_fail,E0382
+//! # use sealwire_noise::initiator::XxSent;
+//! // A handshake state that has read its message is used up.
+//! // attack T37
+//! fn twice(sent: XxSent, message: &[u8]) {
+//!     let first = sent.read(message);
+//!     let second = sent.read(message);
+//! }
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # use sealwire_noise::initiator::XxSent;
+//! // Nothing is sent to a responder who was not read.
+//! // attack T37
+//! fn early(sent: XxSent) {
+//!     let session = sent.finish(b"bob");
+//! }
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # use sealwire_noise::{Claim, initiator::XxReplied};
+//! // Nor to one who has proven nothing.
+//! // attack T37
+//! fn unproven(claim: Claim<XxReplied>) {
+//!     let session = claim.finish(b"bob");
+//! }
+//! ```
 
 use std::sync::Arc;
 
@@ -95,7 +126,7 @@ pub fn start_xx<R: TryCryptoRng + ?Sized>(
         handle: local.handle()?,
         prepared,
         remote: None,
-        psk: None,
+        psks: &[],
     })?;
     let message = machine.write(&[])?;
     Ok((preamble, message, XxSent { local, suite, machine }))
@@ -117,8 +148,7 @@ impl XxSent {
     /// [`Error::Handshake`] or [`Error::Decode`]; the handshake is over.
     pub fn read(self, message: &[u8]) -> Result<Claim<XxReplied>, Error> {
         let Self { local, suite, mut machine } = self;
-        let (payload, transcript) =
-            read_claim(&mut machine, suite, Pattern::Xx, Role::Responder, message)?;
+        let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Xx, 2), message)?;
         // XX 2 cannot name the initiator, whom the responder does not know yet.
         Ok(Claim {
             payload,
@@ -181,7 +211,7 @@ pub fn start_ik<R: TryCryptoRng + ?Sized>(
         handle: local.handle()?,
         prepared,
         remote: Some(responder.static_key),
-        psk: Some((0, &psk)),
+        psks: &[(0, &psk)],
     })?;
     let transcript = Transcript {
         suite,
@@ -199,11 +229,17 @@ pub fn start_ik<R: TryCryptoRng + ?Sized>(
 }
 
 /// IK after message 1.
-#[derive(Debug)]
 pub struct IkSent {
     own_id: Vec<u8>,
     suite: Suite,
     machine: Machine,
+}
+
+// The id says who is calling: it is not printed.
+impl core::fmt::Debug for IkSent {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("IkSent").field("suite", &self.suite).finish_non_exhaustive()
+    }
 }
 
 impl IkSent {
@@ -213,8 +249,7 @@ impl IkSent {
     /// [`Error::Handshake`] or [`Error::Decode`]; the handshake is over.
     pub fn read(self, message: &[u8]) -> Result<Claim<IkProven>, Error> {
         let Self { own_id, suite, mut machine } = self;
-        let (payload, transcript) =
-            read_claim(&mut machine, suite, Pattern::Ik, Role::Responder, message)?;
+        let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Ik, 2), message)?;
         Ok(Claim { payload, transcript, own_id, next: IkProven { suite, machine } })
     }
 }
@@ -254,19 +289,24 @@ pub(crate) fn psk0(
     Ok(kdf::hkdf(Label::NOISE_PSK0.as_bytes(), shared.expose(), &info))
 }
 
-/// Reads a message that carries a payload, and notes what its proof must cover.
+/// Reads message `number`, which carries a payload, and notes what its proof must cover.
 pub(crate) fn read_claim(
     machine: &mut Machine,
     suite: Suite,
-    pattern: Pattern,
-    role: Role,
+    (pattern, number): (Pattern, usize),
     message: &[u8],
 ) -> Result<(Payload, Transcript), Error> {
+    pattern.check_length(number, message)?;
+    let role = if number == 2 { Role::Responder } else { Role::Initiator };
     let hash = machine.hash()?;
     let payload = Payload::from_bytes(&machine.read(message)?)?;
+    payload.check_place(pattern, role)?;
     // XX 3 carries no ephemeral key; every other message begins with one.
     let carries_ephemeral = (pattern, role) != (Pattern::Xx, Role::Initiator);
     let ephemeral = carries_ephemeral.then(|| message.first_chunk().copied()).flatten();
     let static_key = machine.remote_static()?;
     Ok((payload, Transcript { suite, pattern, role, hash, ephemeral, static_key }))
 }
+
+#[cfg(test)]
+mod tests;

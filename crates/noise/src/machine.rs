@@ -40,7 +40,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) handle: StaticHandle,
     pub(crate) prepared: Prepared,
     pub(crate) remote: Option<&'a StaticPublic>,
-    pub(crate) psk: Option<(u8, &'a Secret<32>)>,
+    /// Pre-shared keys and their places in the pattern.
+    pub(crate) psks: &'a [(u8, &'a Secret<32>)],
 }
 
 impl Prepared {
@@ -70,7 +71,7 @@ impl Prepared {
 
 impl Machine {
     pub(crate) fn new(setup: Setup<'_>) -> Result<Self, Error> {
-        let Setup { params, role, prologue, handle, prepared, remote, psk } = setup;
+        let Setup { params, role, prologue, handle, prepared, remote, psks } = setup;
         let ephemeral = *prepared.ephemeral.public();
         let resolver = Resolver::new(handle, prepared);
         let state = stack(|| {
@@ -80,8 +81,8 @@ impl Machine {
             if let Some(remote) = remote {
                 builder = builder.remote_public_key(remote.as_bytes())?;
             }
-            if let Some((location, psk)) = psk {
-                builder = builder.psk(location, psk.expose())?;
+            for (location, psk) in psks {
+                builder = builder.psk(*location, psk.expose())?;
             }
             match role {
                 Role::Initiator => builder.build_initiator(),
@@ -117,7 +118,7 @@ impl Machine {
         Ok(message)
     }
 
-    /// Reads the peer's message and gives its payload. After an error the machine is used up:
+    /// Reads the peer's message and gives its payload. After an error the machine is used up (HS-16):
     /// callers own it and drop it.
     pub(crate) fn read(&mut self, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         if message.len() > MAX_MESSAGE {
@@ -138,13 +139,14 @@ impl Machine {
 
     /// Ends the handshake: record keys and channel binding from the split and h.
     pub(crate) fn finish(mut self, suite: Suite, role: Role) -> Result<Session, Error> {
-        // The raw split works before the end too, with keys that nobody has proven.
+        // HS-13: the raw split works before the end too, with keys that nobody has proven.
         if !self.state.is_handshake_finished() {
             return Err(Error::Unreachable("the handshake has finished"));
         }
         let hash = self.hash()?;
         let split = self.split();
         let (to_responder, to_initiator) = split.expose().split_at(32);
+        // REC-4
         let key = |split: &[u8], direction: u8| -> Result<Secret<32>, Error> {
             let info = Label::RECORD_KEY.context(Some(suite), &[&[direction]])?;
             Ok(sealwire_core::kdf::hkdf(&hash, split, &info))
@@ -182,3 +184,6 @@ impl core::fmt::Debug for Machine {
         f.write_str("Machine(..)")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 //! The two handshake patterns and their Noise names.
 
+use core::ops::RangeInclusive;
+
 use sealwire_core::{DecodeError, DecodeReason, Suite};
 use snow::params::NoiseParams;
 
-use crate::Error;
+use crate::{Error, MAX_PAYLOAD};
 
 /// A handshake pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,38 @@ impl Pattern {
             (Self::Xx, Suite::ChaChaPoly) => "Noise_XXhfs_25519+MLKEM768_ChaChaPoly_SHA256",
             (Self::Ik, Suite::AesGcm) => "Noise_IKhfs+psk0_25519+MLKEM768_AESGCM_SHA256",
             (Self::Ik, Suite::ChaChaPoly) => "Noise_IKhfs+psk0_25519+MLKEM768_ChaChaPoly_SHA256",
+        }
+    }
+
+    /// The lengths that message `number`, counted from 1, may have, in bytes: its tokens and a
+    /// payload of at most [`MAX_PAYLOAD`]. A reader needs no more room, and a message of any
+    /// other length is refused before it costs anything. `None` for a message that the pattern
+    /// does not have.
+    ///
+    /// ```
+    /// use sealwire_noise::Pattern;
+    /// assert_eq!(Pattern::Xx.message_lengths(1), Some(1216..=1216));
+    /// assert_eq!(Pattern::Ik.message_lengths(1), Some(1296..=1296 + 32 * 1024));
+    /// assert_eq!(Pattern::Ik.message_lengths(3), None);
+    /// ```
+    pub const fn message_lengths(self, number: usize) -> Option<RangeInclusive<usize>> {
+        // HS-10
+        let tokens = match (self, number) {
+            (Self::Xx, 1) => return Some(RangeInclusive::new(1216, 1216)),
+            (Self::Xx, 2) => 1200,
+            (Self::Xx, 3) => 64,
+            (Self::Ik, 1) => 1296,
+            (Self::Ik, 2) => 1152,
+            _ => return None,
+        };
+        Some(RangeInclusive::new(tokens, tokens + MAX_PAYLOAD))
+    }
+
+    /// Refuses a message of a length that message `number` cannot have.
+    pub(crate) fn check_length(self, number: usize, message: &[u8]) -> Result<(), Error> {
+        match self.message_lengths(number) {
+            Some(lengths) if lengths.contains(&message.len()) => Ok(()),
+            _ => Err(Error::Handshake),
         }
     }
 

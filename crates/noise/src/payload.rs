@@ -15,7 +15,7 @@ pub const MAX_PAYLOAD: usize = 32 * 1024;
 
 /// The payload of XX 2, XX 3, IK 1 and IK 2. Card, log and evidence are opaque here; the
 /// facade judges them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     card: Vec<u8>,
     log: Option<Vec<u8>>,
@@ -25,7 +25,7 @@ pub struct Payload {
 }
 
 /// What this side says of itself in a handshake.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Introduction {
     /// The agent id, as bytes. It goes into the proof.
     pub id: Vec<u8>,
@@ -88,6 +88,18 @@ impl Payload {
             })?,
             proof: Signature::from_bytes(wire.proof)?,
         })
+    }
+
+    /// Whether it may stand in this message: IK 1 names the card that the initiator used, and
+    /// no other message does.
+    pub(crate) fn check_place(&self, pattern: Pattern, sender: Role) -> Result<(), DecodeError> {
+        // HS-7
+        let names_card = (pattern, sender) == (Pattern::Ik, Role::Initiator);
+        if self.responder_card.is_some() != names_card {
+            let rule = "the responder's card hash stands in message 1 of IK only";
+            return Err(DecodeError::new("handshake payload", DecodeReason::Invalid(rule)));
+        }
+        Ok(())
     }
 
     /// The bytes inside the handshake message.
@@ -182,7 +194,8 @@ impl<S> Claim<S> {
         &self.payload
     }
 
-    /// The static key that the handshake authenticated. A claim in XX 1 to 2 is not yet more.
+    /// The static key whose holder took part in the handshake. Whose key it is, only
+    /// [`Claim::prove`] tells.
     pub fn static_key(&self) -> &StaticPublic {
         &self.transcript.static_key
     }
@@ -203,8 +216,35 @@ impl<S> Claim<S> {
     }
 }
 
+// Cards, logs and ids say who talks to whom: only their sizes are printed.
+impl core::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { card, log, evidence, responder_card: _, proof: _ } = self;
+        f.debug_struct("Payload")
+            .field("card", &card.len())
+            .field("log", &log.as_ref().map(Vec::len))
+            .field("evidence", &evidence.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl core::fmt::Debug for Introduction {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { id, card, log, evidence } = self;
+        f.debug_struct("Introduction")
+            .field("id", &id.len())
+            .field("card", &card.len())
+            .field("log", &log.as_ref().map(Vec::len))
+            .field("evidence", &evidence.len())
+            .finish()
+    }
+}
+
 impl<S> core::fmt::Debug for Claim<S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Claim").field("payload", &self.payload).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,6 +130,25 @@ impl Direction {
         self.bytes = self.bytes.saturating_add(ciphertext);
     }
 
+    /// Appends one record to `out`, behind a rekey record where one is due.
+    fn seal(
+        &mut self,
+        kind: u8,
+        pieces: &[&[u8]],
+        zeros: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let content: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let ciphertext = content.saturating_add(zeros).saturating_add(1 + TAG_LEN);
+        // REC-5: the rekey record itself must still fit under the old key.
+        let with_rekey = (ciphertext as u64).saturating_add(REKEY_CIPHERTEXT);
+        if self.at_last_record() || !self.has_room(with_rekey) {
+            append(self, TYPE_REKEY, &[], 0, out)?;
+            self.rekey()?;
+        }
+        append(self, kind, pieces, zeros, out)
+    }
+
     /// The next key; the old one is wiped as it is replaced.
     fn rekey(&mut self) -> Result<(), Error> {
         // REC-6
@@ -141,6 +160,15 @@ impl Direction {
 }
 
 /// The sending half of a session. Records it gives must reach the wire in order, each once.
+///
+/// ```compile_fail,E0599
+/// # use sealwire_noise::record::Sealer;
+/// // Two copies would use a nonce twice.
+/// // attack T37
+/// fn copy(sealer: Sealer) -> (Sealer, Sealer) {
+///     (sealer.clone(), sealer)
+/// }
+/// ```
 pub struct Sealer(Option<Direction>);
 
 impl Sealer {
@@ -201,14 +229,14 @@ impl Sealer {
         if content.saturating_add(zeros) > CONTENT_LEN {
             return Err(Error::Misuse("at most 16 KiB go into one record"));
         }
-        let ciphertext = content.saturating_add(zeros).saturating_add(1 + TAG_LEN);
-        // REC-5: the rekey record itself must still fit under the old key.
-        let with_rekey = (ciphertext as u64).saturating_add(REKEY_CIPHERTEXT);
-        if direction.at_last_record() || !direction.has_room(with_rekey) {
-            append(direction, TYPE_REKEY, &[], 0, out)?;
-            direction.rekey()?;
+        let start = out.len();
+        let sealed = direction.seal(kind, pieces, zeros, out);
+        if sealed.is_err() {
+            // REC-10: no content stays in clear, and no nonce is used again.
+            out.truncate(start);
+            self.0 = None;
         }
-        append(direction, kind, pieces, zeros, out)
+        sealed
     }
 }
 
@@ -245,6 +273,8 @@ fn append(
 pub struct Opener {
     direction: Option<Direction>,
     idle: u32,
+    /// No record has come yet.
+    untouched: bool,
 }
 
 /// What a record held.
@@ -261,12 +291,17 @@ pub enum Opened<'a> {
 
 impl Opener {
     pub(crate) fn new(suite: Suite, key: Secret<32>) -> Result<Self, Error> {
-        Ok(Self { direction: Some(Direction::new(suite, key, LIMITS)?), idle: 0 })
+        Ok(Self { direction: Some(Direction::new(suite, key, LIMITS)?), idle: 0, untouched: true })
     }
 
     /// Whether more can be received.
     pub fn is_open(&self) -> bool {
         self.direction.is_some()
+    }
+
+    /// Whether no record was opened yet: only then may a refusal come instead of one.
+    pub fn is_untouched(&self) -> bool {
+        self.untouched && self.is_open()
     }
 
     /// Opens one record, without its length, in place.
@@ -275,6 +310,7 @@ impl Opener {
     /// [`Error::Record`] for whatever cause; every later call gives [`Error::Closed`].
     pub fn open<'a>(&mut self, ciphertext: &'a mut [u8]) -> Result<Opened<'a>, Error> {
         let mut direction = self.direction.take().ok_or(Error::Closed)?;
+        self.untouched = false;
         let (kind, content) = open_in(&mut direction, ciphertext).ok_or(Error::Record)?;
         let opened = match (kind, content) {
             (TYPE_DATA, content) => Opened::Data(content),

@@ -187,7 +187,7 @@ impl Dh for Exchange {
     }
 
     fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), SnowError> {
-        // snow hands in its whole buffer; the key is the first 32 bytes.
+        // HS-15. snow hands in its whole buffer; the key is the first 32 bytes.
         let peer = pubkey.get(..32).ok_or(SnowError::Dh)?;
         let peer = X25519Public::from_bytes(peer).map_err(|_| SnowError::Dh)?;
         let shared = self.agree(&peer)?;
@@ -377,3 +377,6 @@ impl Kem for NoiseKem {
         Ok(32)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,12 +34,11 @@ pub fn answer_xx<R: TryCryptoRng + ?Sized>(
     if preamble.pattern() != Pattern::Xx {
         return Err(Error::Misuse("the preamble is for IK"));
     }
+    Pattern::Xx.check_length(1, message1)?;
     let suite = preamble.suite();
-    let mut machine = start(&local, preamble, Prepared::responder(rng)?, None)?;
-    // HS-10: message 1 has an empty payload.
-    if !machine.read(message1)?.is_empty() {
-        return Err(Error::Handshake);
-    }
+    let mut machine = start(&local, preamble, Prepared::responder(rng)?, &[])?;
+    // HS-10: message 1 has an empty payload, which its length has shown.
+    machine.read(message1)?;
     let transcript = own_transcript(&local, &machine, suite, Pattern::Xx)?;
     let payload = local.payload(&transcript, &[], None)?;
     let message2 = machine.write(&payload)?;
@@ -47,11 +46,17 @@ pub fn answer_xx<R: TryCryptoRng + ?Sized>(
 }
 
 /// XX after message 2.
-#[derive(Debug)]
 pub struct XxAnswered {
     own_id: Vec<u8>,
     suite: Suite,
     machine: Machine,
+}
+
+// The id says who is calling: it is not printed.
+impl core::fmt::Debug for XxAnswered {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("XxAnswered").field("suite", &self.suite).finish_non_exhaustive()
+    }
 }
 
 impl XxAnswered {
@@ -61,8 +66,7 @@ impl XxAnswered {
     /// [`Error::Handshake`] or [`Error::Decode`]; the handshake is over.
     pub fn read(self, message: &[u8]) -> Result<Claim<Session>, Error> {
         let Self { own_id, suite, mut machine } = self;
-        let (payload, transcript) =
-            read_claim(&mut machine, suite, Pattern::Xx, Role::Initiator, message)?;
+        let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Xx, 3), message)?;
         let next = machine.finish(suite, Role::Responder)?;
         Ok(Claim { payload, transcript, own_id, next })
     }
@@ -86,15 +90,15 @@ pub fn answer_ik<R: TryCryptoRng + ?Sized>(
     if kx != local.kx {
         return Err(Error::Misuse("the preamble names another set of exchange keys"));
     }
+    Pattern::Ik.check_length(1, message1)?;
     let public = local.keys.public(kx)?.kem;
     preamble.check_gate(&GateKey::new(&public)?, message1)?;
     let suite = preamble.suite();
     let prepared = Prepared::responder(rng)?;
     let shared = local.keys.decapsulate(kx, KeyUse::Handshake, ciphertext)?;
     let psk = psk0(suite, &public, ciphertext, &shared)?;
-    let mut machine = start(&local, preamble, prepared, Some(&psk))?;
-    let (payload, transcript) =
-        read_claim(&mut machine, suite, Pattern::Ik, Role::Initiator, message1)?;
+    let mut machine = start(&local, preamble, prepared, &[(0, &psk)])?;
+    let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Ik, 1), message1)?;
     let own_id = local.introduction.id.clone();
     Ok(Claim { payload, transcript, own_id, next: IkProven { local, suite, machine } })
 }
@@ -146,7 +150,7 @@ fn start(
     local: &Local,
     preamble: &Preamble,
     prepared: Prepared,
-    psk: Option<&Secret<32>>,
+    psks: &[(u8, &Secret<32>)],
 ) -> Result<Machine, Error> {
     Machine::new(Setup {
         params: preamble.pattern().params(preamble.suite())?,
@@ -155,7 +159,7 @@ fn start(
         handle: local.handle()?,
         prepared,
         remote: None,
-        psk: psk.map(|psk| (0, psk)),
+        psks,
     })
 }
 
@@ -174,3 +178,6 @@ fn own_transcript(
         static_key: local.handle()?.public,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! `NoiseStream`: an established session over any byte stream (feature `tokio`).
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use zeroize::Zeroizing;
 
 use crate::{
     Error, Session,
@@ -27,6 +28,11 @@ const READ_LEN: usize = MAX_CIPHERTEXT + 2;
 /// taken its bytes, which then reach the peer once, or not. Reading keeps what arrived. So both
 /// may stand in `select!`.
 ///
+/// # Flushing
+///
+/// A write returns once its bytes are sealed; some may wait for the transport. Flush before
+/// waiting for an answer.
+///
 /// # Ends
 ///
 /// `poll_shutdown` sends the authenticated close and shuts the transport's writing half;
@@ -35,9 +41,9 @@ const READ_LEN: usize = MAX_CIPHERTEXT + 2;
 ///
 /// # Errors
 ///
-/// An [`io::Error`] whose source is [`Error`], or the transport's own. Any failure poisons the
-/// direction it happened in.
-#[derive(Debug)]
+/// An [`io::Error`] whose source is [`Error`], or the transport's own. A record that does not
+/// open, a cut and any other failure to read poison both directions. A failure to write
+/// poisons writing only: what the peer sent before, its close included, can still be read.
 pub struct NoiseStream<T> {
     io: T,
     reader: Reader,
@@ -45,11 +51,10 @@ pub struct NoiseStream<T> {
     binding: [u8; 32],
 }
 
-#[derive(Debug)]
 struct Reader {
     opener: Opener,
     /// Bytes from the transport; `plain` and then `sealed` are parts of it.
-    buffer: Vec<u8>,
+    buffer: Zeroizing<Vec<u8>>,
     /// Opened content that the application has not read.
     plain: core::ops::Range<usize>,
     /// Bytes that arrived and are not opened yet.
@@ -64,13 +69,15 @@ enum ReadState {
     Failed(Error),
 }
 
-#[derive(Debug)]
 struct Writer {
     sealer: Sealer,
     pending: Vec<u8>,
     sent: usize,
-    /// The transport failed: what it took of the current record is unknown.
-    failed: bool,
+    /// Why nothing more is written: the transport failed, so that what it took of the current
+    /// record is unknown, or reading did.
+    failure: Option<io::ErrorKind>,
+    /// The transport's writing half is shut.
+    shut: bool,
 }
 
 impl<T> NoiseStream<T> {
@@ -80,12 +87,12 @@ impl<T> NoiseStream<T> {
         let (sealer, opener) = session.into_parts();
         let reader = Reader {
             opener,
-            buffer: Vec::new(),
+            buffer: Zeroizing::default(),
             plain: 0..0,
             sealed: 0..0,
             state: ReadState::Open,
         };
-        let writer = Writer { sealer, pending: Vec::new(), sent: 0, failed: false };
+        let writer = Writer { sealer, pending: Vec::new(), sent: 0, failure: None, shut: false };
         Self { io, reader, writer, binding }
     }
 
@@ -104,7 +111,7 @@ impl<T> NoiseStream<T> {
 
     /// Whether this side can still write.
     pub fn is_writable(&self) -> bool {
-        self.writer.sealer.is_open() && !self.writer.failed
+        self.writer.sealer.is_open() && self.writer.failure.is_none()
     }
 
     /// Whether this side can still read: no close, no cut and no forgery was seen.
@@ -116,8 +123,11 @@ impl<T> NoiseStream<T> {
     /// nothing can be written after it.
     ///
     /// # Errors
-    /// [`Error::Closed`] when this side has closed already.
+    /// [`Error::Closed`] when this side has closed already or cannot write any more.
     pub fn seal_close(&mut self, reason: CloseReason) -> Result<(), Error> {
+        if self.writer.failure.is_some() {
+            return Err(Error::Closed);
+        }
         self.writer.sealer.seal_close(reason, &mut self.writer.pending)
     }
 
@@ -133,7 +143,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for NoiseStream<T> {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { io, reader, .. } = self.get_mut();
+        let Self { io, reader, writer, .. } = self.get_mut();
         if out.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -144,10 +154,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for NoiseStream<T> {
             match &reader.state {
                 ReadState::Open => {}
                 ReadState::Closed(_) => return Poll::Ready(Ok(())),
-                ReadState::Failed(error) => return Poll::Ready(Err(to_io(error.clone()))),
+                ReadState::Failed(error) => {
+                    // REC-10
+                    writer.fail(io::ErrorKind::BrokenPipe);
+                    return Poll::Ready(Err(to_io(error.clone())));
+                }
             }
             if !reader.open_next() {
-                ready!(reader.fill(io, cx))?;
+                ready!(reader.fill(io, cx)).inspect_err(|error| writer.fail(error.kind()))?;
             }
         }
     }
@@ -173,8 +187,9 @@ impl Reader {
         let Some((len, rest)) = sealed.split_first_chunk_mut::<2>() else { return false };
         let len = usize::from(u16::from_be_bytes(*len));
         if len == 0 {
-            // HS-12: a refusal takes the place of the first record.
-            self.state = ReadState::Failed(Error::Refused);
+            // HS-12: a refusal takes the place of the first record, and of no later one.
+            let refused = self.opener.is_untouched();
+            self.state = ReadState::Failed(if refused { Error::Refused } else { Error::Record });
             return true;
         }
         let Some(record) = rest.get_mut(..len) else { return false };
@@ -204,7 +219,10 @@ impl Reader {
         self.buffer.resize(READ_LEN, 0);
         let room = self.buffer.get_mut(self.sealed.end..).unwrap_or_default();
         let mut room = ReadBuf::new(room);
-        ready!(Pin::new(io).poll_read(cx, &mut room))?;
+        if let Err(error) = ready!(Pin::new(io).poll_read(cx, &mut room)) {
+            self.state = ReadState::Failed(Error::Truncated);
+            return Poll::Ready(Err(error));
+        }
         match room.filled().len() {
             0 => self.state = ReadState::Failed(Error::Truncated),
             read => self.sealed.end = self.sealed.end.saturating_add(read),
@@ -250,24 +268,36 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for NoiseStream<T> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, writer, .. } = self.get_mut();
-        if writer.sealer.is_open() {
+        if writer.shut {
+            return Poll::Ready(Ok(()));
+        }
+        if writer.sealer.is_open() && writer.failure.is_none() {
             writer.sealer.seal_close(CloseReason::Done, &mut writer.pending).map_err(to_io)?;
         }
         ready!(writer.drain(io, cx))?;
-        Pin::new(io).poll_shutdown(cx)
+        ready!(Pin::new(io).poll_shutdown(cx))?;
+        writer.shut = true;
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Writer {
+    /// Ends writing, for the first reason that is given.
+    fn fail(&mut self, reason: io::ErrorKind) {
+        self.failure.get_or_insert(reason);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.failure.map_or(Ok(()), |reason| Err(reason.into()))
+    }
+
     fn waiting(&self) -> usize {
         self.pending.len().saturating_sub(self.sent)
     }
 
     /// Seals up to one record of content and gives how many bytes it took.
     fn take(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        if self.failed {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
+        self.check()?;
         let mut room = CONTENT_LEN;
         let mut taken: [&[u8]; MAX_PIECES] = [&[]; MAX_PIECES];
         for (slot, piece) in taken.iter_mut().zip(pieces.iter().filter(|piece| !piece.is_empty())) {
@@ -290,18 +320,16 @@ impl Writer {
         io: &mut T,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.failed {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
+        self.check()?;
         while let Some(waiting) = self.pending.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut *io).poll_write(cx, waiting)) {
                 Ok(0) => {
-                    self.failed = true;
+                    self.fail(io::ErrorKind::WriteZero);
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
                 Ok(written) => self.sent = self.sent.saturating_add(written),
                 Err(error) => {
-                    self.failed = true;
+                    self.fail(error.kind());
                     return Poll::Ready(Err(error));
                 }
             }
@@ -323,4 +351,16 @@ fn to_io(error: Error) -> io::Error {
         _ => io::ErrorKind::InvalidData,
     };
     io::Error::new(kind, error)
+}
+
+impl<T: fmt::Debug> fmt::Debug for NoiseStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { io, reader, writer, binding: _ } = self;
+        f.debug_struct("NoiseStream")
+            .field("io", io)
+            .field("read", &reader.state)
+            .field("sealer", &writer.sealer)
+            .field("waiting", &writer.waiting())
+            .finish_non_exhaustive()
+    }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use sealwire::{
-    Agent, AllowAnyAuthenticated, Handshake, Peer, Source, core::MemoryKeyStore,
-    core::Unverified,
+    Agent, AllowAnyAuthenticated, Handshake, Peer, Source, core::MemoryKeyStore, core::Unverified,
 };
 use sealwire_testkit::rng::SeededRng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
