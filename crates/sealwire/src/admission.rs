@@ -11,7 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Error;
 
-/// Limits on handshakes. The defaults suit one agent on a small machine.
+/// Limits on handshakes and channels. The defaults suit one agent on a small machine.
+///
+/// ```
+/// use std::time::Duration;
+/// use sealwire::Limits;
+/// let mut limits = Limits::default();
+/// limits.deadline = Duration::from_secs(3);
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -20,7 +27,7 @@ pub struct Limits {
     pub open: usize,
     /// KiB buffered, over all connections, for messages that no gate has passed.
     pub buffered_kib: usize,
-    /// Handshakes in their public-key part at a time.
+    /// Handshakes in their public-key part at a time. Each takes a blocking thread.
     pub pending: usize,
     /// Handshakes a second from one source, and the burst it may save up.
     pub per_source: Rate,
@@ -54,6 +61,13 @@ impl Default for Limits {
 }
 
 /// Where a connection comes from, for the rate limit. Connections without a source share one.
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use sealwire::Source;
+/// let tcp = Source::from(SocketAddr::from(([192, 0, 2, 1], 7000)));
+/// assert_ne!(tcp, Source::shared());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Source(Option<IpAddr>);
 
@@ -83,12 +97,19 @@ pub(crate) struct Admission {
     open: Arc<Semaphore>,
     buffered: Arc<Semaphore>,
     pending: Arc<Semaphore>,
-    buckets: Mutex<HashMap<Source, Bucket>>,
+    buckets: Mutex<Buckets>,
+}
+
+#[derive(Debug, Default)]
+struct Buckets {
+    map: HashMap<Source, Bucket>,
+    /// When full buckets were last looked for.
+    swept: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
-    /// Tokens, in thousandths.
+    /// Tokens, in billionths: so fine that a flood of attempts never rounds the refill away.
     tokens: u64,
     updated: Duration,
 }
@@ -97,14 +118,21 @@ struct Bucket {
 /// and new ones share one bucket.
 const MAX_SOURCES: usize = 4096;
 
+/// How often full buckets are looked for: a flood of new sources does not make each one pay
+/// for the whole table.
+const SWEEP_AFTER: Duration = Duration::from_millis(250);
+
+/// One token, in billionths: what a rate of one a second gains in as many nanoseconds.
+const TOKEN: u64 = 1_000_000_000;
+
 impl Admission {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            open: Arc::new(Semaphore::new(limits.open)),
-            buffered: Arc::new(Semaphore::new(limits.buffered_kib)),
-            pending: Arc::new(Semaphore::new(limits.pending)),
-            buckets: Mutex::new(HashMap::new()),
+            open: places(limits.open),
+            buffered: places(limits.buffered_kib),
+            pending: places(limits.pending),
+            buckets: Mutex::default(),
         }
     }
 
@@ -132,31 +160,45 @@ impl Admission {
     pub(crate) fn take_token(&self, source: Source, elapsed: Duration) -> Result<(), Error> {
         let rate = self.limits.per_source;
         let mut buckets = self.buckets.lock().map_err(|_| Error::Busy)?;
-        let mut source = source;
-        if !buckets.contains_key(&source) && buckets.len() >= MAX_SOURCES {
-            buckets.retain(|_, bucket| bucket.refilled(rate, elapsed) < rate.full());
-            if buckets.len() >= MAX_SOURCES {
-                source = Source::shared();
-            }
-        }
+        let source =
+            if buckets.has_room(source, rate, elapsed) { source } else { Source::shared() };
         let full = Bucket { tokens: rate.full(), updated: elapsed };
-        let bucket = buckets.entry(source).or_insert(full);
+        let bucket = buckets.map.entry(source).or_insert(full);
         let tokens = bucket.refilled(rate, elapsed);
-        let left = tokens.checked_sub(1000);
+        let left = tokens.checked_sub(TOKEN);
         *bucket = Bucket { tokens: left.unwrap_or(tokens), updated: elapsed };
         left.map(drop).ok_or(Error::Busy)
     }
 }
 
+/// A semaphore panics above its own limit, which no number of connections reaches.
+fn places(count: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))
+}
+
+impl Buckets {
+    /// Whether `source` has a bucket of its own, or may get one.
+    fn has_room(&mut self, source: Source, rate: Rate, elapsed: Duration) -> bool {
+        if self.map.contains_key(&source) || self.map.len() < MAX_SOURCES {
+            return true;
+        }
+        if self.swept.is_none_or(|swept| elapsed.saturating_sub(swept) >= SWEEP_AFTER) {
+            self.swept = Some(elapsed);
+            self.map.retain(|_, bucket| bucket.refilled(rate, elapsed) < rate.full());
+        }
+        self.map.len() < MAX_SOURCES
+    }
+}
+
 impl Rate {
     fn full(self) -> u64 {
-        u64::from(self.burst).saturating_mul(1000)
+        u64::from(self.burst).saturating_mul(TOKEN)
     }
 }
 
 impl Bucket {
     fn refilled(&self, rate: Rate, elapsed: Duration) -> u64 {
-        let passed = elapsed.saturating_sub(self.updated).as_millis();
+        let passed = elapsed.saturating_sub(self.updated).as_nanos();
         let passed = u64::try_from(passed).unwrap_or(u64::MAX);
         let gained = passed.saturating_mul(u64::from(rate.per_second));
         self.tokens.saturating_add(gained).min(rate.full())
@@ -187,13 +229,33 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_attempts_does_not_round_the_refill_away() {
+        let limits = Limits { per_source: Rate { per_second: 10, burst: 1 }, ..Limits::default() };
+        let admission = Admission::new(limits);
+        let attempts = (0..20_000_u64).map(|step| Duration::from_micros(100 * step));
+        let taken = attempts.filter(|now| admission.take_token(source(1), *now).is_ok()).count();
+        assert!((20..=21).contains(&taken), "two seconds at ten a second: {taken}");
+    }
+
+    #[test]
+    fn limits_beyond_every_machine_do_not_panic() {
+        let limits = Limits { open: usize::MAX, pending: usize::MAX, ..Limits::default() };
+        assert!(Admission::new(limits).open().is_ok());
+    }
+
+    #[test]
     fn sources_are_bounded() {
         let admission = Admission::new(Limits::default());
-        for number in 0..3 * MAX_SOURCES as u32 {
+        let sources = u32::try_from(3 * MAX_SOURCES).expect("few");
+        for number in 0..sources {
             let _ = admission
                 .take_token(SocketAddr::from((number.to_be_bytes(), 1)).into(), Duration::ZERO);
         }
-        assert!(admission.buckets.lock().expect("lock").len() <= MAX_SOURCES + 1);
+        assert!(admission.buckets.lock().expect("lock").map.len() <= MAX_SOURCES + 1);
+        // Once the buckets of the flood are full again, they make room.
+        let later = Duration::from_secs(10);
+        assert!(admission.take_token(source(1), later).is_ok());
+        assert_eq!(admission.buckets.lock().expect("lock").map.len(), 1);
     }
 
     #[test]

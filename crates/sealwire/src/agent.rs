@@ -1,13 +1,14 @@
 //! An agent: an identity, the peers it knows, and the policy by which it talks to them.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use sealwire_core::{
-    KeyStore, Suite, SuiteSet, Timestamp, Verified, keystore::KxId, time::HighWater,
+    KeyStore, Suite, SuiteSet, Timestamp, Unverified, Verified,
+    keystore::KxId,
+    time::{HighWater, MAX_MARK_JUMP},
 };
 use sealwire_identity::{
     AgentId, EvidenceKind, EvidenceList, IdentityCard, NewCard, Pin, ScoreStatement,
@@ -16,14 +17,22 @@ use sealwire_noise::{GateKey, Introduction, Local, Payload, PeerIdentity};
 
 use crate::{
     AllowAnyAuthenticated, Clock, Direction, Error, Handshake, KnownPeers, Limits, PeerFacts,
-    Peers, SystemClock, TrustPolicy, admission::Admission,
+    Peers, SystemClock, TrustPolicy, admission::Admission, peers::Noted,
 };
 
 /// Lifetime of a card that an agent signs for itself, in seconds: 30 days, the most that a
 /// did:key may have.
 pub const CARD_LIFETIME: u64 = 30 * 24 * 60 * 60;
 
-/// An agent. Clones share one state.
+/// How long after its end a card of ours is still taken as the one that a peer used, in
+/// seconds: 1 hour, for peers whose clock runs late. It is not presented any more.
+const CARD_GRACE: u64 = 60 * 60;
+
+/// An agent: an identity, the peers it knows, and the policy by which it talks to them.
+///
+/// Clones share one state. It dials with [`Agent::connect`] and answers with
+/// [`Agent::accept`]. Its cards are those it was built with: build it anew, with a new card,
+/// before the last of them ends.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -53,10 +62,31 @@ pub(crate) struct Inner {
     pub(crate) admission: Admission,
     pub(crate) clock: Arc<dyn Clock>,
     mark: Mutex<HighWater>,
-    gates: Mutex<HashMap<KxId, GateKey>>,
+    /// The gate key of every set of exchange keys that a card names.
+    gates: Vec<(KxId, GateKey)>,
 }
 
 /// Settings of an [`Agent`], each with a default.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sealwire::{Agent, KnownPeers, Limits, Peers, core::{KeyStore, MemoryKeyStore, Suite}};
+/// # use sealwire::{SystemClock, Clock, custody, identity::NewCard};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let keys = Arc::new(MemoryKeyStore::generate(&mut custody::system_rng())?);
+/// # let now = SystemClock::new().wall();
+/// let card = NewCard::new(7, now, 24 * 60 * 60).sign(keys.as_ref(), keys.newest())?;
+/// let agent = Agent::builder(keys)
+///     .card(card.clone())
+///     .inbound(KnownPeers)
+///     .peers(Arc::new(Peers::in_memory()))
+///     .suite(Suite::ChaChaPoly)
+///     .limits(Limits::default())
+///     .build()?;
+/// assert_eq!(agent.card(), &card);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct AgentBuilder {
@@ -126,14 +156,16 @@ impl AgentBuilder {
     ///
     /// # Errors
     /// [`Error::Misuse`] for a card of another agent or with keys that the store does not
-    /// have; [`Error::Identity`] when a card cannot be signed.
+    /// have, and for two cards of one sequence; [`Error::Identity`] for a card that does not
+    /// verify, and when one cannot be signed.
     pub fn build(self) -> Result<Agent, Error> {
         let Self { keys, cards, inbound, outbound, peers, evidence, suite, limits, clock } = self;
         let id = AgentId::from_key(keys.identity());
-        let stored = cards.iter().map(IdentityCard::not_before).max().unwrap_or_default();
-        let mut mark = HighWater::new(stored.max(peers.latest()));
+        let mut mark = HighWater::new(latest(&cards, &peers, clock.wall()));
         let now = mark.observe(clock.wall(), clock.elapsed()).now;
         let cards = usable_cards(keys.as_ref(), &id, cards, now)?;
+        let gate = |card: &IdentityCard| Ok((card.kx_id(), GateKey::new(card.kem_key())?));
+        let gates = cards.iter().map(gate).collect::<Result<_, Error>>()?;
         let inner = Inner {
             keys,
             id,
@@ -146,31 +178,49 @@ impl AgentBuilder {
             admission: Admission::new(limits),
             clock,
             mark: Mutex::new(mark),
-            gates: Mutex::default(),
+            gates,
         };
         Ok(Agent { inner: Arc::new(inner) })
     }
 }
 
-/// The cards that still stand, newest first, with a fresh one where none does.
+/// The latest time that is remembered. A card of ours was signed by a clock of ours, unless it
+/// begins more than a day ahead: then that clock was wrong, or this one is.
+fn latest(cards: &[IdentityCard], peers: &Peers, wall: Timestamp) -> Timestamp {
+    let bound = wall.plus(MAX_MARK_JUMP);
+    let begun = cards.iter().map(IdentityCard::not_before).filter(|time| *time <= bound).max();
+    begun.unwrap_or_default().max(peers.latest())
+}
+
+/// The cards that still stand, newest first, with a fresh one where none is valid.
 fn usable_cards(
     keys: &dyn KeyStore,
     id: &AgentId,
     cards: Vec<IdentityCard>,
     now: Timestamp,
 ) -> Result<Vec<IdentityCard>, Error> {
+    use sealwire_identity::Error as Identity;
     let newest = cards.iter().map(IdentityCard::sequence).max().unwrap_or_default();
-    let mut usable = Vec::with_capacity(cards.len().saturating_add(1));
+    let mut usable: Vec<IdentityCard> = Vec::with_capacity(cards.len().saturating_add(1));
+    let mut valid = false;
     for card in cards {
         let ours = keys.public(card.kx_id()).ok();
         if card.id() != id || ours.as_ref() != Some(card.exchange_publics()) {
             return Err(Error::Misuse("a card of another agent, or of other exchange keys"));
         }
-        if now <= card.not_after() {
-            usable.push(card);
+        match Unverified::new(card.clone()).verify(now) {
+            Ok(_) => valid = true,
+            Err(Identity::Expired { not_after, .. }) if now <= not_after.plus(CARD_GRACE) => {}
+            Err(Identity::Expired { .. } | Identity::NotYetValid { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        match usable.iter().find(|other| other.sequence() == card.sequence()) {
+            None => usable.push(card),
+            Some(same) if *same == card => {}
+            Some(_) => return Err(Error::Misuse("two cards of one sequence; peers refuse both")),
         }
     }
-    if usable.is_empty() {
+    if !valid {
         let sequence = newest.saturating_add(1).max(now.as_secs());
         usable.push(NewCard::new(sequence, now, CARD_LIFETIME).sign(keys, keys.newest())?);
     }
@@ -180,6 +230,8 @@ fn usable_cards(
 
 impl Agent {
     /// Starts to build the agent of these keys.
+    ///
+    /// See [`AgentBuilder`] for an example.
     pub fn builder(keys: Arc<dyn KeyStore>) -> AgentBuilder {
         AgentBuilder {
             keys,
@@ -213,12 +265,37 @@ impl Agent {
     ///
     /// # Errors
     /// [`Error::Identity`] for a card that does not verify or that the pin refuses;
-    /// [`Error::Store`].
-    pub fn pin(&self, card: sealwire_core::Unverified<IdentityCard>) -> Result<AgentId, Error> {
-        let now = self.inner.now();
+    /// [`Error::Oneself`]; [`Error::Store`], [`Error::PeersFile`].
+    ///
+    /// # Example
+    /// ```
+    /// use sealwire::{Agent, identity::IdentityCard};
+    /// # use std::sync::Arc;
+    /// # fn agent() -> Result<Agent, Box<dyn std::error::Error>> {
+    /// #     let mut rng = sealwire::custody::system_rng();
+    /// #     let keys = Arc::new(sealwire::core::MemoryKeyStore::generate(&mut rng)?);
+    /// #     Ok(Agent::builder(keys).build()?)
+    /// # }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (alice, bob) = (agent()?, agent()?);
+    /// // Bob's card, from his own hands: mail, a repository, a terminal.
+    /// let text = bob.card().to_text();
+    ///
+    /// let pinned = alice.pin(IdentityCard::from_text(&text)?)?;
+    /// assert_eq!(&pinned, bob.id());
+    /// assert!(alice.peers().get(bob.id())?.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pin(&self, card: Unverified<IdentityCard>) -> Result<AgentId, Error> {
+        let Noted { now, mark } = self.inner.time();
         let card = card.verify(now)?;
-        self.inner.peers.pin(&card, sealwire_identity::PinnedBy::OutOfBand, now)?;
-        Ok(card.as_verified().id().clone())
+        let id = card.as_verified().id();
+        if *id == self.inner.id {
+            return Err(Error::Oneself);
+        }
+        self.inner.peers.pin(&card, sealwire_identity::PinnedBy::OutOfBand, mark)?;
+        Ok(id.clone())
     }
 }
 
@@ -247,24 +324,41 @@ impl Presented {
 impl Inner {
     /// The time to judge expiry by.
     pub(crate) fn now(&self) -> Timestamp {
+        self.time().now
+    }
+
+    fn time(&self) -> Noted {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        mark.observe(self.clock.wall(), self.clock.elapsed()).now
+        let now = mark.observe(self.clock.wall(), self.clock.elapsed()).now;
+        Noted { now, mark: mark.mark() }
     }
 
     /// The newest card. `build` leaves at least one.
     #[expect(clippy::indexing_slicing, reason = "usable_cards never gives an empty list")]
-    pub(crate) fn current_card(&self) -> &IdentityCard {
+    fn current_card(&self) -> &IdentityCard {
         &self.cards[0]
     }
 
+    /// The newest card that is valid.
+    pub(crate) fn own_card(&self) -> Result<&IdentityCard, Error> {
+        let now = self.now();
+        let valid = self.cards.iter().find(|card| now <= card.not_after());
+        valid.ok_or(Error::OwnCardExpired)
+    }
+
     /// The newest card that names these exchange keys, while it is valid.
-    pub(crate) fn card_for(&self, kx: KxId, now: Timestamp) -> Option<&IdentityCard> {
+    pub(crate) fn card_for(&self, kx: KxId) -> Option<&IdentityCard> {
+        let now = self.now();
         self.cards.iter().find(|card| card.kx_id() == kx && now <= card.not_after())
     }
 
-    /// Whether a peer may still hold this card of ours.
-    pub(crate) fn holds_card(&self, hash: &[u8; 32], now: Timestamp) -> bool {
-        self.cards.iter().any(|card| card.hash().as_bytes() == hash && now <= card.not_after())
+    /// Whether a peer may still use this card of ours, with these exchange keys.
+    pub(crate) fn holds_card(&self, hash: &[u8; 32], kx: KxId) -> bool {
+        let now = self.now();
+        self.cards
+            .iter()
+            .filter(|card| card.kx_id() == kx && now <= card.not_after().plus(CARD_GRACE))
+            .any(|card| card.hash().as_bytes() == hash)
     }
 
     /// This side of a handshake, introduced by `card`.
@@ -278,16 +372,13 @@ impl Inner {
         Local::new(Arc::clone(&self.keys), card.kx_id(), introduction)
     }
 
-    /// The gate key of our ML-KEM key of this set, computed once.
-    pub(crate) fn gate(&self, kx: KxId) -> Result<GateKey, Error> {
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(gate) = gates.get(&kx) {
-            return Ok(gate.clone());
-        }
-        let public = self.keys.public(kx).map_err(sealwire_noise::Error::from)?;
-        let gate = GateKey::new(&public.kem)?;
-        gates.insert(kx, gate.clone());
-        Ok(gate)
+    /// The gate key of these exchange keys, and whether we can answer for them. For others it
+    /// is the key of the newest, so that an unknown number costs and shows what a wrong gate
+    /// does.
+    pub(crate) fn gate(&self, kx: KxId) -> Option<(&GateKey, bool)> {
+        let known = self.card_for(kx).is_some();
+        let own = self.gates.iter().find(|(number, _)| *number == kx);
+        own.or(self.gates.first()).map(|(_, gate)| (gate, known))
     }
 
     /// The suites that every dial offers.
@@ -309,7 +400,9 @@ impl Inner {
         self.peers.compare(card.as_verified())?;
         let evidence = EvidenceList::from_bytes(payload.evidence())?;
         let mut scores = self.peers.scores(card.as_verified().id());
-        let presented = evidence.iter().filter(|item| item.kind() == EvidenceKind::Score);
+        // EV-4: unbound evidence never raises a decision.
+        let presented =
+            evidence.iter().filter(|item| item.kind() == EvidenceKind::Score && item.is_bound());
         // A statement that does not verify raises nothing, and is no reason to refuse either.
         scores.extend(
             presented
@@ -342,11 +435,23 @@ impl Inner {
     }
 
     /// Notes that a peer was met, on disk where peers live there, before anything is released.
-    pub(crate) async fn meet(&self, card: Verified<IdentityCard>) -> Result<(), Error> {
-        let (peers, now) = (Arc::clone(&self.peers), self.now());
-        tokio::task::spawn_blocking(move || peers.meet(&card, now))
-            .await
-            .map_err(|_| Error::Unreachable("noting a peer does not panic"))?
+    /// May block.
+    pub(crate) fn meet(&self, peer: &Presented, facts: &PeerFacts) -> Result<(), Error> {
+        self.peers.meet(&peer.card, facts.pinned.is_some(), self.time())
+    }
+}
+
+/// Runs what may block: key operations, for a key may live in hardware, files, and policy.
+pub(crate) async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, Error> + Send + 'static,
+) -> Result<R, Error> {
+    let failed = match tokio::task::spawn_blocking(work).await {
+        Ok(result) => return result,
+        Err(failed) => failed,
+    };
+    match failed.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(Error::Unreachable("work that is waited for is not cancelled")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! An encrypted, authenticated channel to one peer: a byte stream, and messages over it.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -9,8 +9,12 @@ use std::{
 };
 
 use sealwire_identity::AgentId;
-use sealwire_noise::{NoiseStream, record::CloseReason};
+use sealwire_noise::{
+    NoiseStream,
+    record::{CONTENT_LEN, CloseReason},
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use zeroize::Zeroizing;
 
 use crate::{Clock, Decision, Error, Handshake, PeerFacts, TrustPolicy, agent::Inner};
 
@@ -24,7 +28,40 @@ pub const MAX_MESSAGE_LEN: usize = 16 * 1024 * 1024;
 /// gives 0 bytes only when the peer closed, and fails with
 /// [`io::ErrorKind::UnexpectedEof`] when the connection was cut. Or it carries messages:
 /// [`Channel::send`] and [`Channel::recv`]. Use one of the two, not both at a time.
-#[derive(Debug)]
+///
+/// # Age
+///
+/// Past [`Limits::channel_age`](crate::Limits::channel_age) this side finishes the message
+/// under way, closes its direction with [`CloseReason::Age`] and sends no more: connect again
+/// for fresh keys. What the peer sends is read until it closes too, at most for as long again.
+///
+/// # Example
+/// ```
+/// # use std::sync::Arc;
+/// # use sealwire::{Agent, AllowAnyAuthenticated, Peer, Source, core::MemoryKeyStore, custody};
+/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let alice = MemoryKeyStore::generate(&mut custody::system_rng())?;
+/// # let alice = Agent::builder(Arc::new(alice)).build()?;
+/// # let bob = MemoryKeyStore::generate(&mut custody::system_rng())?;
+/// # let bob = Agent::builder(Arc::new(bob)).inbound(AllowAnyAuthenticated).build()?;
+/// # let (near, far) = tokio::io::duplex(65_536);
+/// # let (near, far) = tokio::try_join!(
+/// #     alice.connect(near, Peer::Stranger),
+/// #     bob.accept(far, Source::shared()),
+/// # )?;
+/// # let (mut channel, mut other_end) = (near, far);
+/// // The byte stream: at the other end, 0 bytes say that everything came.
+/// channel.write_all(b"a file, and nothing after it").await?;
+/// channel.close().await?;
+///
+/// let mut file = Vec::new();
+/// other_end.read_to_end(&mut file).await?;
+/// assert_eq!(file, b"a file, and nothing after it");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Channel<T> {
     stream: NoiseStream<T>,
     peer: PeerFacts,
@@ -39,7 +76,7 @@ pub struct Channel<T> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MessageCount {
-    /// Messages given to the transport.
+    /// Messages that [`Channel::send`] has taken.
     pub sent: u64,
     /// Messages received whole, those that policy refused included.
     pub received: u64,
@@ -48,21 +85,24 @@ pub struct MessageCount {
 #[derive(Debug)]
 struct Age {
     clock: Arc<dyn Clock>,
+    /// When this side stops to send.
     ends: Duration,
+    /// When it stops to read.
+    reading_ends: Duration,
 }
 
 /// A message that is under way to the transport. It outlives a `send` that was dropped.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Outgoing {
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     written: usize,
 }
 
 /// A message that is arriving. It outlives a `recv` that was dropped.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Incoming {
     length: Vec<u8>,
-    body: Option<(usize, Vec<u8>)>,
+    body: Option<(usize, Zeroizing<Vec<u8>>)>,
 }
 
 impl<T> Channel<T> {
@@ -73,12 +113,14 @@ impl<T> Channel<T> {
         agent: &Inner,
     ) -> Self {
         let clock = Arc::clone(&agent.clock);
-        let ends = clock.elapsed().saturating_add(agent.admission.limits().channel_age);
+        let limit = agent.admission.limits().channel_age;
+        let ends = clock.elapsed().saturating_add(limit);
+        let reading_ends = ends.saturating_add(limit);
         Self {
             stream,
             peer,
             policy,
-            age: Age { clock, ends },
+            age: Age { clock, ends, reading_ends },
             outgoing: Outgoing::default(),
             incoming: Incoming::default(),
             count: MessageCount::default(),
@@ -113,9 +155,11 @@ impl<T> Channel<T> {
         self.count
     }
 
-    /// Whether nothing more can be sent: this side closed, or the connection failed.
+    /// Whether nothing more can be sent: this side closed, the age limit has passed, or the
+    /// connection failed. What the peer sent can still be read unless the latter.
     pub fn is_closed(&self) -> bool {
-        !self.stream.is_writable()
+        self.age.is_over()
+            || !self.stream.is_writable()
             || (!self.stream.is_readable() && self.stream.close_reason().is_none())
     }
 
@@ -133,16 +177,42 @@ impl<T> Channel<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Channel<T> {
     /// Sends one message and hands it to the transport.
     ///
-    /// A `send` that is dropped has taken its message once it was polled: the rest of it
-    /// leaves with the next call.
+    /// A `send` that is dropped has taken its message, or has not: [`Channel::message_count`]
+    /// tells. What it took leaves whole, with the next call that writes: `send`, `flush` or
+    /// [`Channel::close`].
     ///
     /// # Errors
     /// [`Error::MessageTooLong`]; [`Error::Expired`]; else the transport's.
+    ///
+    /// # Example
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use sealwire::{Agent, AllowAnyAuthenticated, Peer, Source, core::MemoryKeyStore, custody};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alice = MemoryKeyStore::generate(&mut custody::system_rng())?;
+    /// # let alice = Agent::builder(Arc::new(alice)).build()?;
+    /// # let bob = MemoryKeyStore::generate(&mut custody::system_rng())?;
+    /// # let bob = Agent::builder(Arc::new(bob)).inbound(AllowAnyAuthenticated).build()?;
+    /// # let (near, far) = tokio::io::duplex(65_536);
+    /// # let (near, far) = tokio::try_join!(
+    /// #     alice.connect(near, Peer::Stranger),
+    /// #     bob.accept(far, Source::shared()),
+    /// # )?;
+    /// # let (mut channel, mut other_end) = (near, far);
+    /// channel.send(b"one").await?;
+    /// channel.send(b"two").await?;
+    /// channel.close().await?;
+    /// assert_eq!(channel.message_count().sent, 2);
+    /// # assert_eq!(other_end.recv().await?.as_deref(), Some(&b"one"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn send(&mut self, message: &[u8]) -> Result<(), Error> {
         let length = u32::try_from(message.len()).ok().filter(|_| message.len() <= MAX_MESSAGE_LEN);
         let length = length.ok_or(Error::MessageTooLong(MAX_MESSAGE_LEN))?;
         std::future::poll_fn(|cx| self.poll_outgoing(cx)).await?;
-        let mut bytes = Vec::with_capacity(message.len().saturating_add(4));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(message.len().saturating_add(4)));
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(message);
         self.outgoing = Outgoing { bytes, written: 0 };
@@ -157,6 +227,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Channel<T> {
     /// # Errors
     /// [`Error::Denied`] for a message that the policy refuses, which is gone: call again for
     /// the next one. [`Error::MessageTooLong`], [`Error::Truncated`], else the transport's.
+    ///
+    /// # Example
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use sealwire::{Agent, AllowAnyAuthenticated, Peer, Source, core::MemoryKeyStore, custody};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alice = MemoryKeyStore::generate(&mut custody::system_rng())?;
+    /// # let alice = Agent::builder(Arc::new(alice)).build()?;
+    /// # let bob = MemoryKeyStore::generate(&mut custody::system_rng())?;
+    /// # let bob = Agent::builder(Arc::new(bob)).inbound(AllowAnyAuthenticated).build()?;
+    /// # let (near, far) = tokio::io::duplex(65_536);
+    /// # let (near, far) = tokio::try_join!(
+    /// #     alice.connect(near, Peer::Stranger),
+    /// #     bob.accept(far, Source::shared()),
+    /// # )?;
+    /// # let (mut other_end, mut channel) = (near, far);
+    /// # other_end.send(b"one").await?;
+    /// # other_end.close().await?;
+    /// let mut messages = Vec::new();
+    /// while let Some(message) = channel.recv().await? {
+    ///     messages.push(message);
+    /// }
+    /// assert_eq!(messages, [b"one"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn recv(&mut self) -> Result<Option<Vec<u8>>, Error> {
         if !self.read_length().await? {
             return Ok(None);
@@ -174,6 +271,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Channel<T> {
     ///
     /// # Errors
     /// The transport's.
+    ///
+    /// # Example
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use sealwire::{Agent, AllowAnyAuthenticated, Peer, Source, core::MemoryKeyStore, custody};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alice = MemoryKeyStore::generate(&mut custody::system_rng())?;
+    /// # let alice = Agent::builder(Arc::new(alice)).build()?;
+    /// # let bob = MemoryKeyStore::generate(&mut custody::system_rng())?;
+    /// # let bob = Agent::builder(Arc::new(bob)).inbound(AllowAnyAuthenticated).build()?;
+    /// # let (near, far) = tokio::io::duplex(65_536);
+    /// # let (near, far) = tokio::try_join!(
+    /// #     alice.connect(near, Peer::Stranger),
+    /// #     bob.accept(far, Source::shared()),
+    /// # )?;
+    /// # let (mut channel, mut other_end) = (near, far);
+    /// channel.close().await?;
+    /// assert!(channel.is_closed());
+    ///
+    /// // The other end knows that nothing is missing, and may still answer.
+    /// assert_eq!(other_end.recv().await?, None);
+    /// other_end.send(b"understood").await?;
+    /// assert_eq!(channel.recv().await?.as_deref(), Some(&b"understood"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(&mut self) -> Result<(), Error> {
         Ok(self.shutdown().await?)
     }
@@ -181,22 +305,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Channel<T> {
     /// Reads the length of the next message; false at the peer's close.
     async fn read_length(&mut self) -> Result<bool, Error> {
         while self.incoming.body.is_none() {
+            if let Some(length) = self.incoming.length.first_chunk() {
+                let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+                if length > MAX_MESSAGE_LEN {
+                    return Err(Error::MessageTooLong(MAX_MESSAGE_LEN));
+                }
+                let body = Vec::with_capacity(length.min(CONTENT_LEN));
+                self.incoming.body = Some((length, Zeroizing::new(body)));
+                break;
+            }
             let mut bytes = [0; 4];
             let have = self.incoming.length.len();
             let room = bytes.get_mut(have..).unwrap_or_default();
+            self.poll_reading_age().await?;
             let read = self.stream.read(room).await?;
             if read == 0 {
                 // An authenticated close in the middle of a message is a peer's fault.
                 return if have == 0 { Ok(false) } else { Err(Error::Truncated) };
             }
             self.incoming.length.extend_from_slice(room.get(..read).unwrap_or_default());
-            if let Some(length) = self.incoming.length.first_chunk() {
-                let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-                if length > MAX_MESSAGE_LEN {
-                    return Err(Error::MessageTooLong(MAX_MESSAGE_LEN));
-                }
-                self.incoming.body = Some((length, Vec::new()));
-            }
         }
         Ok(true)
     }
@@ -204,25 +331,31 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Channel<T> {
     /// Reads the rest of a message whose length is known. Memory grows with what arrives, not
     /// with what was announced.
     async fn read_body(&mut self) -> Result<Vec<u8>, Error> {
-        while let Some((length, body)) = &mut self.incoming.body {
+        loop {
+            self.poll_reading_age().await?;
+            let Some((length, body)) = &mut self.incoming.body else { break };
             let missing = length.saturating_sub(body.len());
             if missing == 0 {
                 break;
             }
             let mut piece = (&mut self.stream).take(missing as u64);
-            if piece.read_buf(body).await? == 0 {
+            if piece.read_buf(&mut **body).await? == 0 {
                 return Err(Error::Truncated);
             }
         }
         let Incoming { length: _, body } = std::mem::take(&mut self.incoming);
-        Ok(body.map(|(_, body)| body).unwrap_or_default())
+        Ok(body.map(|(_, mut body)| std::mem::take(&mut *body)).unwrap_or_default())
+    }
+
+    async fn poll_reading_age(&mut self) -> Result<(), Error> {
+        std::future::poll_fn(|cx| Poll::Ready(self.check_reading_age(cx))).await
     }
 }
 
 impl<T: AsyncWrite + Unpin> Channel<T> {
-    /// Hands the message under way to the stream below.
+    /// Hands the message under way to the stream below, and then looks at the age: a message
+    /// that was taken leaves whole.
     fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check_age()?;
         let Outgoing { bytes, written } = &mut self.outgoing;
         while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {
@@ -230,30 +363,59 @@ impl<T: AsyncWrite + Unpin> Channel<T> {
                 count => *written = written.saturating_add(count),
             }
         }
-        *bytes = Vec::new();
-        *written = 0;
-        Poll::Ready(Ok(()))
+        self.outgoing = Outgoing::default();
+        if !self.age.is_over() {
+            return Poll::Ready(Ok(()));
+        }
+        self.seal_aged_close()?;
+        // The close leaves before the caller learns of it. If it cannot, the age counts still.
+        let _ = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        Poll::Ready(Err(Error::Expired.into()))
     }
 
-    /// Past the age limit: seals the authenticated close, and refuses.
-    fn check_age(&mut self) -> Result<(), Error> {
-        if self.age.clock.elapsed() < self.age.ends {
+    /// Past the age limit: tells the peer, and gives up reading after as long again.
+    fn check_reading_age(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if !self.age.is_over() {
             return Ok(());
         }
+        if self.age.is_reading_over() {
+            return Err(Error::Expired);
+        }
+        if self.outgoing.bytes.is_empty() {
+            self.seal_aged_close()?;
+            // Reading does not wait for a peer that does not read.
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        }
+        Ok(())
+    }
+
+    fn seal_aged_close(&mut self) -> Result<(), Error> {
         if self.stream.is_writable() {
             self.stream.seal_close(CloseReason::Age)?;
         }
-        Err(Error::Expired)
+        Ok(())
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Channel<T> {
+impl Age {
+    fn is_over(&self) -> bool {
+        self.clock.elapsed() >= self.ends
+    }
+
+    fn is_reading_over(&self) -> bool {
+        self.clock.elapsed() >= self.reading_ends
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Channel<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, out)
+        let this = self.get_mut();
+        this.check_reading_age(cx)?;
+        Pin::new(&mut this.stream).poll_read(cx, out)
     }
 }
 
@@ -284,14 +446,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Channel<T> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match ready!(this.poll_outgoing(cx)) {
-            Ok(()) => Pin::new(&mut this.stream).poll_flush(cx),
-            Err(error) => {
-                // The close that an aged channel sealed still leaves.
-                let _ = Pin::new(&mut this.stream).poll_flush(cx);
-                Poll::Ready(Err(error))
-            }
-        }
+        ready!(this.poll_outgoing(cx))?;
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -301,5 +457,17 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Channel<T> {
             Ok(()) | Err(Error::Expired) => Pin::new(&mut this.stream).poll_shutdown(cx),
             Err(error) => Poll::Ready(Err(error.into())),
         }
+    }
+}
+
+/// Without the messages under way.
+impl<T: fmt::Debug> fmt::Debug for Channel<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stream, peer, policy: _, age: _, outgoing: _, incoming: _, count } = self;
+        f.debug_struct("Channel")
+            .field("peer", peer)
+            .field("stream", stream)
+            .field("count", count)
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! One error type, in three families: the peer's fault, the caller's misuse, a bug.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use sealwire_identity::AgentId;
 
@@ -60,9 +60,21 @@ pub enum Error {
     /// A message is longer than the limit, in bytes.
     #[error("a message is longer than {0} bytes")]
     MessageTooLong(usize),
-    /// Peers could not be stored; nothing was released.
-    #[error("peers could not be stored: {0}")]
+    /// The file of peers could not be read or written; nothing was released.
+    #[error("the file of peers: {0}")]
     Store(#[from] sealwire_custody::Error),
+    /// The file of peers is not what it should be. It is left as it is.
+    #[error("the file of peers {} cannot be used, and was left as it is: {cause}", path.display())]
+    PeersFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: sealwire_identity::Error,
+    },
+    /// Every card of this agent has expired.
+    #[error("this agent's own card has expired; build the agent anew, with a new card")]
+    OwnCardExpired,
     /// The caller broke a documented rule.
     #[error("misuse: {0}")]
     Misuse(&'static str),

@@ -1,4 +1,144 @@
 //! End-to-end encryption for AI agents.
+//!
+//! Two agents prove to one another who they are, agree on keys that a quantum computer cannot
+//! recover later, and talk so that nothing between them can read, change or forge what they
+//! say. An agent is a key, not a host name or a bearer token; whom it talks to is a policy.
+//!
+//! # What it is not
+//!
+//! It opens no connections: any [`AsyncRead`](tokio::io::AsyncRead) and
+//! [`AsyncWrite`](tokio::io::AsyncWrite) will do, and addresses are the caller's. It says who a
+//! peer is, not whether it deserves trust. It hides no timing, no sizes and no addresses. It
+//! does not run protocols over the channel, and it stores no messages: both sides are online.
+//!
+//! # The picture
+//!
+//! ```text
+//!   Alice                       whatever is between                        Bob
+//!   ┌────────────┐                                                  ┌────────────┐
+//!   │ Agent      │   connect    gateway, proxy, broker,    accept   │ Agent      │
+//!   │   keys     │ ───────────▶ log pipeline: ciphertext ─────────▶ │   keys     │
+//!   │   cards    │                                                  │   cards    │
+//!   │   Peers    │ ◀═══════════════ Channel ══════════════════════▶ │   Peers    │
+//!   │   policy   │        bytes or messages, authenticated end      │   policy   │
+//!   └────────────┘                                                  └────────────┘
+//!
+//!   connect:  what is known of the peer ─▶ policy: before_dial ─▶ Handshake::select ─▶ IK, XX
+//!   accept:   bounds and rate ─▶ gate ─▶ handshake: card, proof, pin ─▶ policy: on_accept
+//!   both:     the peer is pinned, on disk, before there is a Channel
+//! ```
+//!
+//! # Example
+//!
+//! Strangers meet, pin one another, and know each other the next time:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use sealwire::{Agent, AllowAnyAuthenticated, Handshake, Peer, Source};
+//! use sealwire::{core::MemoryKeyStore, custody, identity::PinnedBy};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Keys in memory; `custody` has them in a sealed file.
+//!     let keys = || MemoryKeyStore::generate(&mut custody::system_rng()).map(Arc::new);
+//!     let alice = Agent::builder(keys()?).build()?;
+//!     let bob = Agent::builder(keys()?).inbound(AllowAnyAuthenticated).build()?;
+//!
+//!     // They meet. A duplex pipe stands for TCP, a Unix socket, a tunnel, stdio.
+//!     let (near, far) = tokio::io::duplex(65_536);
+//!     let (mut at_alice, mut at_bob) = tokio::try_join!(
+//!         alice.connect(near, Peer::Stranger),
+//!         bob.accept(far, Source::shared()),
+//!     )?;
+//!     assert_eq!(at_alice.handshake(), Some(Handshake::NoiseXx));
+//!     assert_eq!(at_alice.peer()?, bob.id());
+//!
+//!     // They talk.
+//!     at_alice.send(b"how far is the moon?").await?;
+//!     assert_eq!(at_bob.recv().await?.as_deref(), Some(&b"how far is the moon?"[..]));
+//!     at_bob.send(b"384,400 km").await?;
+//!     assert_eq!(at_alice.recv().await?.as_deref(), Some(&b"384,400 km"[..]));
+//!
+//!     // They close, and either knows that nothing is missing.
+//!     at_alice.close().await?;
+//!     assert_eq!(at_bob.recv().await?, None);
+//!
+//!     // Each has pinned the other: from now on nobody else is taken for it.
+//!     let pin = alice.peers().get(bob.id())?.ok_or("a pin")?;
+//!     assert_eq!(pin.pinned_by(), PinnedBy::FirstContact);
+//!     let (near, far) = tokio::io::duplex(65_536);
+//!     let (at_alice, _at_bob) = tokio::try_join!(
+//!         alice.connect(near, Peer::Id(bob.id().clone())),
+//!         bob.accept(far, Source::shared()),
+//!     )?;
+//!     assert_eq!(at_alice.handshake(), Some(Handshake::NoiseIk));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Which handshake
+//!
+//! [`Handshake::select`] looks at what is known of the peer, and at nothing else:
+//!
+//! | reach | known | handshake |
+//! |---|---|---|
+//! | online | nothing | XX, then pinned |
+//! | online | an X25519 key alone | XX, and the key must match |
+//! | online | its valid card | IK |
+//! | online | its expired card | XX, and the identity must match |
+//! | online | a card without a common hybrid suite | none: [`NoRoute::Downgrade`] |
+//! | offline | anything | none: [`NoRoute::Offline`] |
+//!
+//! A peer that refuses IK may be tried once more with XX on the same connection, where the
+//! policy grants it. Nothing ever falls back to classical cryptography.
+//!
+//! # Who may talk
+//!
+//! A [`TrustPolicy`] is asked before anything is sent ([`TrustPolicy::before_dial`]), once the
+//! peer has proven its identity and before anything is shown to it
+//! ([`TrustPolicy::on_accept`]), and for each message ([`TrustPolicy::on_message`]). Inbound the
+//! default is [`KnownPeers`], which does not answer strangers at all. [`ScoreAtLeast`] goes by
+//! the word of an issuer, [`AllowAnyAuthenticated`] does what it says, and [`all`], [`any`] and
+//! [`not`] combine them. A stranger sees one constant refusal, whatever the cause.
+//!
+//! # Features
+//!
+//! - `fast` (default): faster primitives on aws-lc-rs and libcrux. Same bytes, same errors.
+//!
+//! # Security
+//!
+//! - Every handshake mixes X25519 with ML-KEM-768: what is recorded today stays closed to a
+//!   quantum computer of tomorrow.
+//! - Message 1 of IK, and the initiator's identity in it, have no forward secrecy against the
+//!   responder's static keys: whoever takes these later learns who called, not what was said.
+//! - Initiator authentication is classical (X25519 and Ed25519), and so is the responder's in
+//!   XX. In IK the responder's static ML-KEM key authenticates it against a quantum attacker
+//!   too.
+//! - A refusal is not authenticated: whoever is between can make one up, and where the grant
+//!   allows the further attempt, so turn IK into XX with the same peer. A policy that wants IK
+//!   grants none, and looks at [`PeerFacts::handshake`].
+//! - Message 1 of IK can be replayed; it gains nothing. The responder releases nothing,
+//!   remembers nothing and reports no peer before the initiator has confirmed its keys.
+//! - Whoever probes an agent that admits strangers learns its identity from XX message 2. With
+//!   [`KnownPeers`] it learns nothing.
+//! - A first contact is believed: pin the card that came another way ([`Agent::pin`]) where
+//!   that is not enough.
+//! - A did:key cannot be revoked. It is judged by the expiry of its card alone, at most 30
+//!   days.
+//! - Expiry is judged by the latest time ever seen, so a clock that is set back revives
+//!   nothing.
+//! - A channel is authenticated to its end: a cut is an error, never an end of stream. It lives
+//!   an hour by default, then a fresh handshake is due.
+//!
+//! # The crates beneath
+//!
+//! Each stands alone and is re-exported whole:
+//!
+//! - [`core`]: secrets, key types, the [`KeyStore`](core::KeyStore) trait, suites, KDF, AEAD
+//! - [`identity`]: agent ids, cards, pins, evidence
+//! - [`noise`]: the hybrid handshakes and the record layer
+//! - [`hybrid`]: X-Wing and sealing to a public key
+//! - [`custody`]: where keys live
 #![forbid(unsafe_code)]
 
 mod accept;

@@ -25,7 +25,23 @@ const MAX_SCORES: usize = 4096;
 /// The peers an agent knows.
 ///
 /// With a file, every change is on disk before it takes effect, and changes of other processes
-/// are seen: the file is read again under its lock before it is changed.
+/// are seen: the file is read again under its lock before it is changed. Scores live in memory.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sealwire::{Agent, Peers};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = sealwire::custody::system_rng();
+/// # let keys = Arc::new(sealwire::core::MemoryKeyStore::generate(&mut rng)?);
+/// # let directory = tempfile::tempdir()?;
+/// # let file = directory.path().join("peers");
+/// let peers = Arc::new(Peers::open(file)?);
+/// let agent = Agent::builder(keys).peers(Arc::clone(&peers)).build()?;
+/// assert!(peers.list()?.is_empty());
+/// # let _ = agent;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Peers {
     file: Option<PathBuf>,
@@ -40,8 +56,16 @@ struct State {
     scores: Vec<Verified<ScoreStatement>>,
 }
 
-/// Tells one version of the file from another.
-type Stamp = (u64, Option<SystemTime>);
+/// Tells one version of the file from another: inode, length and time of change.
+type Stamp = (u64, u64, Option<SystemTime>);
+
+/// The time to judge by, and the mark to remember: a clock that runs years ahead moves the
+/// first and not the second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noted {
+    pub(crate) now: Timestamp,
+    pub(crate) mark: Timestamp,
+}
 
 impl Peers {
     /// Peers that are forgotten with the process.
@@ -52,7 +76,8 @@ impl Peers {
     /// Peers in a file, which need not exist yet; its directory must.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Identity`] for a file that holds no pins.
+    /// [`Error::Store`] when it cannot be read, [`Error::PeersFile`] for a file that holds no
+    /// pins. Either names the file.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let peers = Self { file: Some(path.into()), state: Mutex::default() };
         peers.refresh(&mut peers.lock())?;
@@ -62,7 +87,8 @@ impl Peers {
     /// Pins a verified card. It is on disk when this returns.
     ///
     /// # Errors
-    /// [`Error::Identity`] for a card that the pin refuses; [`Error::Store`], [`Error::Io`].
+    /// [`Error::Identity`] for a card that the pin refuses; [`Error::Store`],
+    /// [`Error::PeersFile`]. Nothing has changed then.
     pub fn pin(
         &self,
         card: &Verified<IdentityCard>,
@@ -75,7 +101,7 @@ impl Peers {
     /// Forgets a peer, which is a stranger afterwards. Says whether it was pinned.
     ///
     /// # Errors
-    /// [`Error::Store`], [`Error::Io`].
+    /// [`Error::Store`], [`Error::PeersFile`].
     pub fn remove(&self, id: &AgentId) -> Result<bool, Error> {
         self.change(|pins| Ok(pins.remove(id)))
     }
@@ -83,7 +109,7 @@ impl Peers {
     /// The pin of a peer.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Identity`] when the file cannot be read again.
+    /// [`Error::Store`] or [`Error::PeersFile`] when the file cannot be read again.
     pub fn get(&self, id: &AgentId) -> Result<Option<Pin>, Error> {
         self.read(|pins| Ok(pins.get(id).cloned()))
     }
@@ -98,6 +124,22 @@ impl Peers {
 
     /// Keeps a verified score for policies that decide before dialling. An issuer's statement
     /// replaces its earlier one; with no room left the one that ends first goes.
+    ///
+    /// ```
+    /// use sealwire::{Peers, core::Timestamp, identity::ScoreStatement};
+    /// # use sealwire::{core::{KeyStore, MemoryKeyStore}, custody, identity::AgentId};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let auditor = MemoryKeyStore::generate(&mut custody::system_rng())?;
+    /// # let worker = MemoryKeyStore::generate(&mut custody::system_rng())?;
+    /// # let worker = AgentId::from_key(worker.identity());
+    /// # let now = Timestamp::from_secs(1_800_000_000);
+    /// # let issued = ScoreStatement::issue(&auditor, &worker, 820, now.plus(86_400))?;
+    /// # let received = issued.as_bytes();
+    /// let statement = ScoreStatement::from_bytes(received)?.verify(now)?;
+    /// Peers::in_memory().add_score(statement);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn add_score(&self, score: Verified<ScoreStatement>) {
         let mut state = self.lock();
         let key = |score: &Verified<ScoreStatement>| {
@@ -147,14 +189,32 @@ impl Peers {
     }
 
     /// Notes that a peer was met: pins a new card, and writes only what changes a decision.
-    pub(crate) fn meet(&self, card: &Verified<IdentityCard>, now: Timestamp) -> Result<(), Error> {
+    /// `expected` says that the decision relied on a pin: a peer that was removed since then is
+    /// not brought back.
+    pub(crate) fn meet(
+        &self,
+        card: &Verified<IdentityCard>,
+        expected: bool,
+        noted: Noted,
+    ) -> Result<(), Error> {
+        let id = card.as_verified().id();
         let known = self.read(|pins| {
-            let comparison = pins.compare(card.as_verified())?;
-            let seen = pins.get(card.as_verified().id()).map(Pin::last_seen);
-            let recent = seen.is_some_and(|seen| now.since(seen) < NOTE_AFTER);
+            let comparison = pins.compare(card.check(noted.now, pins)?)?;
+            let seen = pins.get(id).map(Pin::last_seen);
+            let recent = seen.is_some_and(|seen| noted.mark.since(seen) < NOTE_AFTER);
             Ok(comparison == Comparison::Same && recent)
         })?;
-        if known { Ok(()) } else { self.pin(card, PinnedBy::FirstContact, now).map(drop) }
+        if known {
+            return Ok(());
+        }
+        self.change(|pins| {
+            if expected && pins.get(id).is_none() {
+                return Err(Error::NotPinned(id.clone()));
+            }
+            card.check(noted.now, &*pins)?;
+            Ok(pins.pin(card, PinnedBy::FirstContact, noted.mark)?)
+        })
+        .map(drop)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -173,7 +233,7 @@ impl Peers {
         let Some(path) = &self.file else { return Ok(()) };
         let stamp = stamp(path)?;
         if stamp != state.stamp {
-            state.pins = load(path)?;
+            state.pins = load(path, state.stamp.is_some())?;
             state.stamp = stamp;
         }
         Ok(())
@@ -192,7 +252,7 @@ impl Peers {
             return Ok(result);
         };
         let lock = FileLock::acquire(path)?;
-        let mut pins = load(path)?;
+        let mut pins = load(path, state.stamp.is_some())?;
         let result = change(&mut pins)?;
         lock.replace(&pins.to_bytes(), 0o600)?;
         state.stamp = stamp(path)?;
@@ -201,19 +261,27 @@ impl Peers {
     }
 }
 
-fn load(path: &Path) -> Result<PinStore, Error> {
+/// Reads the file. One that was there before and is gone now is an error: its pins are not
+/// forgotten because a disk is.
+fn load(path: &Path, existed: bool) -> Result<PinStore, Error> {
     match fs::read(path) {
-        Ok(bytes) => Ok(PinStore::from_bytes(&bytes)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PinStore::new()),
-        Err(error) => Err(Error::Io(error)),
+        Ok(bytes) => PinStore::from_bytes(&bytes)
+            .map_err(|cause| Error::PeersFile { path: path.to_owned(), cause }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !existed => Ok(PinStore::new()),
+        Err(error) => Err(unreadable(path, error)),
     }
 }
 
 fn stamp(path: &Path) -> Result<Option<Stamp>, Error> {
     use std::os::unix::fs::MetadataExt;
     match fs::metadata(path) {
-        Ok(metadata) => Ok(Some((metadata.ino(), metadata.modified().ok()))),
+        Ok(metadata) => Ok(Some((metadata.ino(), metadata.len(), metadata.modified().ok()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::Io(error)),
+        Err(error) => Err(unreadable(path, error)),
     }
+}
+
+fn unreadable(path: &Path, cause: io::Error) -> Error {
+    let path = path.to_owned();
+    sealwire_custody::Error::Io { action: "read", path, cause }.into()
 }

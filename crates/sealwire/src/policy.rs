@@ -4,9 +4,50 @@ use std::{fmt, sync::Arc};
 
 use sealwire_identity::AgentId;
 
-use crate::{Direction, PeerFacts};
+use crate::PeerFacts;
 
-/// Decides who may talk. Every method is pure: it looks at the facts and nothing else.
+/// Decides who may talk. Every method is pure: it looks at the facts and nothing else. It may
+/// be called on a thread for blocking work.
+///
+/// ```
+/// use sealwire::{Agent, Decision, PeerFacts, TrustPolicy};
+///
+/// /// Pinned peers may talk, and say at most a line at a time.
+/// #[derive(Debug)]
+/// struct OneLiners;
+///
+/// impl TrustPolicy for OneLiners {
+///     fn before_dial(&self, peer: &PeerFacts) -> Decision {
+///         self.on_accept(peer)
+///     }
+///
+///     fn on_accept(&self, peer: &PeerFacts) -> Decision {
+///         match peer.pinned() {
+///             Some(_) => Decision::allow(),
+///             None => Decision::Deny("not pinned"),
+///         }
+///     }
+///
+///     fn on_message(&self, _peer: &PeerFacts, message: &[u8]) -> Decision {
+///         if message.contains(&b'\n') { Decision::Deny("two lines") } else { Decision::allow() }
+///     }
+/// }
+/// # use std::sync::Arc;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = sealwire::custody::system_rng();
+/// # let keys = sealwire::core::MemoryKeyStore::generate(&mut rng)?;
+/// let agent = Agent::builder(Arc::new(keys)).inbound(OneLiners).build()?;
+/// # let _ = agent;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Only the library makes [`PeerFacts`], so a policy never judges facts that someone made up:
+///
+/// ```compile_fail,E0451
+/// // attack T37
+/// let facts = sealwire::PeerFacts { authenticated: true, ..unimplemented!() };
+/// ```
 pub trait TrustPolicy: Send + Sync + fmt::Debug {
     /// Before anything is sent to a peer. The facts are those known beforehand.
     fn before_dial(&self, peer: &PeerFacts) -> Decision;
@@ -15,7 +56,8 @@ pub trait TrustPolicy: Send + Sync + fmt::Debug {
     /// IK before message 2, in XX before any record. Asked in both directions.
     fn on_accept(&self, peer: &PeerFacts) -> Decision;
 
-    /// Before a single message is handed to the application.
+    /// Before a single message is handed to the application by
+    /// [`Channel::recv`](crate::Channel::recv). The byte stream has no messages to judge.
     fn on_message(&self, peer: &PeerFacts, message: &[u8]) -> Decision {
         let _ = (peer, message);
         Decision::allow()
@@ -47,6 +89,10 @@ pub struct Grant {
 impl Grant {
     /// Lets a dial that IK refused be tried once more with XX, on the same connection. The
     /// peer must prove the same identity before it learns who is calling.
+    ///
+    /// # Security
+    /// A refusal is not authenticated. XX with the same peer is as secret as IK, and authenticates
+    /// it by its signature alone, without its static ML-KEM key.
     #[must_use]
     pub const fn with_xx_retry(self) -> Self {
         Self { retry_with_xx: true }
@@ -71,6 +117,18 @@ impl Decision {
 }
 
 /// Lets pinned peers talk, and nobody else. The default for inbound connections.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sealwire::{Agent, KnownPeers};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = sealwire::custody::system_rng();
+/// # let keys = Arc::new(sealwire::core::MemoryKeyStore::generate(&mut rng)?);
+/// let agent = Agent::builder(keys).inbound(KnownPeers).outbound(KnownPeers).build()?;
+/// # let _ = agent;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "it has no settings")]
 pub struct KnownPeers;
@@ -92,6 +150,18 @@ impl TrustPolicy for KnownPeers {
 ///
 /// The default for outbound connections, where the caller chose whom to dial. For inbound
 /// ones it is for demonstrations and for agents that serve the public.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sealwire::{Agent, AllowAnyAuthenticated};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = sealwire::custody::system_rng();
+/// # let keys = Arc::new(sealwire::core::MemoryKeyStore::generate(&mut rng)?);
+/// let public = Agent::builder(keys).inbound(AllowAnyAuthenticated).build()?;
+/// # let _ = public;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "it has no settings")]
 pub struct AllowAnyAuthenticated;
@@ -116,12 +186,19 @@ impl TrustPolicy for AllowAnyAuthenticated {
 
 /// Lets peers talk to which a trusted issuer gives a score of at least a threshold.
 ///
+/// A dial is judged by the scores that [`Peers::add_score`](crate::Peers::add_score) was given;
+/// a peer that connects may bring a statement in its evidence.
+///
 /// ```
-/// use sealwire::{ScoreAtLeast, identity::AgentId};
-/// # fn main() -> Result<(), sealwire::Error> {
+/// use std::sync::Arc;
+/// use sealwire::{Agent, ScoreAtLeast, identity::AgentId};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = sealwire::custody::system_rng();
+/// # let keys = Arc::new(sealwire::core::MemoryKeyStore::generate(&mut rng)?);
 /// let issuer = AgentId::parse("did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp")?;
 /// let policy = ScoreAtLeast::new(700, [issuer]);
-/// # let _ = policy;
+/// let agent = Agent::builder(keys).inbound(policy.clone()).outbound(policy).build()?;
+/// # let _ = agent;
 /// # Ok(())
 /// # }
 /// ```
@@ -159,28 +236,83 @@ impl TrustPolicy for ScoreAtLeast {
 }
 
 /// Allows what every one of its policies allows. An empty list allows nothing.
+///
+/// Made by [`all`].
 #[derive(Clone, Debug)]
 pub struct All(Vec<Arc<dyn TrustPolicy>>);
 
 /// Allows what one of its policies allows. An empty list allows nothing.
+///
+/// A message passes when one policy allows both the peer and the message: a policy that does
+/// not admit the peer has no say in what it may send. Made by [`any`].
 #[derive(Clone, Debug)]
 pub struct AnyOf(Vec<Arc<dyn TrustPolicy>>);
 
-/// Allows what its policy denies, among peers that are authenticated or about to be dialled.
+/// Allows what its policy denies, among peers that have proven an identity or are about to be
+/// dialled. Messages pass. Made by [`not`].
+///
+/// # Security
+/// It allows whatever its policy does not, now and in later releases, and the negation of an
+/// empty list allows everyone: inside [`all`], it narrows what another policy allows.
 #[derive(Clone, Debug)]
 pub struct Not(Arc<dyn TrustPolicy>);
 
 /// Allows what every policy allows.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sealwire::{Agent, KnownPeers, ScoreAtLeast, TrustPolicy, all, identity::AgentId};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = sealwire::custody::system_rng();
+/// # let keys = Arc::new(sealwire::core::MemoryKeyStore::generate(&mut rng)?);
+/// # let issuer = AgentId::parse("did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp")?;
+/// let known: Arc<dyn TrustPolicy> = Arc::new(KnownPeers);
+/// let policy = all([known, Arc::new(ScoreAtLeast::new(700, [issuer]))]);
+/// let agent = Agent::builder(keys).inbound(policy).build()?;
+/// # let _ = agent;
+/// # Ok(())
+/// # }
+/// ```
 pub fn all(policies: impl IntoIterator<Item = Arc<dyn TrustPolicy>>) -> All {
     All(policies.into_iter().collect())
 }
 
 /// Allows what one of the policies allows.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sealwire::{Agent, KnownPeers, ScoreAtLeast, TrustPolicy, any, identity::AgentId};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = sealwire::custody::system_rng();
+/// # let keys = Arc::new(sealwire::core::MemoryKeyStore::generate(&mut rng)?);
+/// # let issuer = AgentId::parse("did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp")?;
+/// let known: Arc<dyn TrustPolicy> = Arc::new(KnownPeers);
+/// let policy = any([known, Arc::new(ScoreAtLeast::new(700, [issuer]))]);
+/// let agent = Agent::builder(keys).inbound(policy).build()?;
+/// # let _ = agent;
+/// # Ok(())
+/// # }
+/// ```
 pub fn any(policies: impl IntoIterator<Item = Arc<dyn TrustPolicy>>) -> AnyOf {
     AnyOf(policies.into_iter().collect())
 }
 
 /// Allows what the policy denies.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sealwire::{Agent, AllowAnyAuthenticated, KnownPeers, TrustPolicy, all, not};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = sealwire::custody::system_rng();
+/// # let keys = Arc::new(sealwire::core::MemoryKeyStore::generate(&mut rng)?);
+/// // A front desk for newcomers only.
+/// let anyone: Arc<dyn TrustPolicy> = Arc::new(AllowAnyAuthenticated);
+/// let newcomers = all([anyone, Arc::new(not(Arc::new(KnownPeers)))]);
+/// let agent = Agent::builder(keys).inbound(newcomers).build()?;
+/// # let _ = agent;
+/// # Ok(())
+/// # }
+/// ```
 pub fn not(policy: Arc<dyn TrustPolicy>) -> Not {
     Not(policy)
 }
@@ -215,7 +347,7 @@ impl TrustPolicy for All {
     }
 
     fn admits_strangers(&self) -> bool {
-        self.0.iter().all(|policy| policy.admits_strangers())
+        !self.0.is_empty() && self.0.iter().all(|policy| policy.admits_strangers())
     }
 }
 
@@ -242,7 +374,11 @@ impl TrustPolicy for AnyOf {
     }
 
     fn on_message(&self, peer: &PeerFacts, message: &[u8]) -> Decision {
-        self.decide(|policy| policy.on_message(peer, message))
+        // A policy that keeps the peer out would let its messages in by the default.
+        self.decide(|policy| match policy.on_accept(peer) {
+            Decision::Allow(_) => policy.on_message(peer, message),
+            denied @ Decision::Deny(_) => denied,
+        })
     }
 
     fn admits_strangers(&self) -> bool {
@@ -266,7 +402,7 @@ impl TrustPolicy for Not {
 
     fn on_accept(&self, peer: &PeerFacts) -> Decision {
         // A denial for want of a proof is no reason to let anyone in.
-        if peer.direction() == Direction::Inbound && !peer.is_authenticated() {
+        if !peer.is_authenticated() {
             return Decision::Deny("the peer has not proven an identity");
         }
         Self::invert(self.0.on_accept(peer))

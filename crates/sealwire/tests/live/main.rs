@@ -1,0 +1,29 @@
+//! Two agents and whatever stands between them, through the public interface.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failing test fails"
+)]
+
+mod age;
+mod cancel;
+mod channel;
+mod clock;
+mod common;
+mod compose;
+mod floods;
+mod frames;
+mod handshake;
+mod impostor;
+mod leaks;
+mod mallory;
+mod peers_file;
+mod policy;
+mod refusal;
+mod replay;
+mod score;
+mod suites;
+mod tamper;
+mod wire;
+mod wrong_peer;
