@@ -1,1 +1,28 @@
-fn main() {}
+//! The command `sealwire`: identities, trust, and encrypted pipes between agents.
+//!
+//! Every command is one file under `cmd/`. It returns a result or a [`Failure`](error::Failure)
+//! and prints through [`Output`](output::Output) alone, which writes for people or, with
+//! `--json`, for programs. The exit codes are those of [`Exit`](error::Exit).
+#![forbid(unsafe_code)]
+
+mod addresses;
+mod agent;
+mod cards;
+mod cmd;
+mod demo;
+mod driver;
+mod error;
+mod event;
+mod home;
+mod input;
+mod output;
+mod passphrase;
+mod pipe;
+mod progress;
+mod stdio;
+mod text;
+mod view;
+
+fn main() -> std::process::ExitCode {
+    cmd::main()
+}

@@ -1,0 +1,48 @@
+//! This agent, from its directory: keys, cards, and the peers it knows.
+
+use std::sync::Arc;
+
+use sealwire::{
+    Agent, AgentBuilder, Clock, Peers, SystemClock,
+    core::Timestamp,
+    custody::{self, FileKeyStore},
+};
+
+use crate::{cards, error::Failure, home::Home, passphrase, text::Plain};
+
+/// Opens the key file, with the passphrase.
+pub(crate) fn unlock(home: &Home) -> Result<FileKeyStore, Failure> {
+    home.require_identity()?;
+    let passphrase = passphrase::ask()?;
+    let path = home.keys();
+    FileKeyStore::open(&path, &passphrase).map_err(|error| match error {
+        custody::Error::Decode(_) => Failure::from(error).at(&Plain::path(&path)),
+        _ => error.into(),
+    })
+}
+
+/// The agent with its defaults. Its card is renewed when it is due.
+pub(crate) fn load(home: &Home) -> Result<AgentBuilder, Failure> {
+    home.require_identity()?;
+    let peers = peers(home)?;
+    let keys = unlock(home)?;
+    let cards = cards::renew(home, &keys, now(&peers)?, false)?;
+    let builder = Agent::builder(Arc::new(keys)).peers(Arc::new(peers));
+    Ok(cards.into_iter().fold(builder, AgentBuilder::card))
+}
+
+/// The peers that this agent knows.
+pub(crate) fn peers(home: &Home) -> Result<Peers, Failure> {
+    Ok(Peers::open(home.pins())?)
+}
+
+/// The time to judge cards by: a clock that was set back revives none.
+pub(crate) fn now(peers: &Peers) -> Result<Timestamp, Failure> {
+    let latest = peers.list()?.iter().map(|pin| pin.last_seen()).max();
+    Ok(wall().max(latest.unwrap_or_default()))
+}
+
+/// The wall clock.
+pub(crate) fn wall() -> Timestamp {
+    SystemClock::new().wall()
+}

@@ -1,0 +1,116 @@
+//! The agent's own cards: a file of card texts, newest last.
+//!
+//! A card is handed out and answered for until it ends, so a successor is signed in time and
+//! the older ones stay in the file while a peer may hold them.
+
+use std::{fs, io, path::Path};
+
+use sealwire::{
+    CARD_LIFETIME,
+    core::{KeyStore, Timestamp, Unverified, time::MAX_CLOCK_SKEW},
+    custody::atomic::FileLock,
+    identity::{self, AgentId, IdentityCard, NewCard},
+};
+
+use crate::{error::Failure, home::Home, text::Plain};
+
+const END: &str = "-----END SEALWIRE CARD-----";
+
+/// Reads the cards of a text, in its order.
+pub(crate) fn parse(text: &str) -> Result<Vec<Unverified<IdentityCard>>, identity::Error> {
+    let blocks = text.split_inclusive(END).filter(|block| !block.trim_ascii().is_empty());
+    blocks.map(IdentityCard::from_text).collect()
+}
+
+/// The agent's own cards, newest last; none when there is no file.
+pub(crate) fn read(home: &Home, now: Timestamp) -> Result<Vec<IdentityCard>, Failure> {
+    let path = home.cards();
+    let text = match fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::file("read", &path, &error)),
+    };
+    let checked = parse(&text).and_then(|cards| {
+        let cards = cards.into_iter().map(|card| check(card, now));
+        cards.collect::<Result<Vec<_>, _>>()
+    });
+    let mut cards = checked.map_err(|error| damaged(&path, &error))?;
+    cards.sort_by_key(IdentityCard::sequence);
+    Ok(cards)
+}
+
+/// The newest card. Fails with what to do when there is none.
+pub(crate) fn current<'a>(
+    home: &Home,
+    cards: &'a [IdentityCard],
+) -> Result<&'a IdentityCard, Failure> {
+    cards.last().ok_or_else(|| {
+        Failure::other(format!("no card in {home}; sign one with `sealwire id card`"))
+    })
+}
+
+/// Whether it is time for a successor: half of the life is over, or it has not begun because
+/// the clock was set back.
+pub(crate) fn is_due(card: &IdentityCard, now: Timestamp) -> bool {
+    let (begin, end) = (card.not_before(), card.not_after());
+    now.since(begin) > end.since(begin) / 2 || begin > now.plus(MAX_CLOCK_SKEW)
+}
+
+/// Signs a successor where one is due, or anyway. Gives all cards that stand, newest last.
+pub(crate) fn renew(
+    home: &Home,
+    keys: &dyn KeyStore,
+    now: Timestamp,
+    anyway: bool,
+) -> Result<Vec<IdentityCard>, Failure> {
+    let path = home.cards();
+    // Held from reading to writing: two cards of one sequence look like two holders of the key.
+    let lock = FileLock::acquire(&path)?;
+    let mut cards = read(home, now)?;
+    let id = AgentId::from_key(keys.identity());
+    if let Some(other) = cards.iter().find(|card| *card.id() != id) {
+        return Err(foreign(&path, other));
+    }
+    let newest = cards.last();
+    let due = newest.is_none_or(|card| is_due(card, now) || card.kx_id() < keys.newest());
+    let after = newest.map_or(0, IdentityCard::sequence).saturating_add(1);
+    if due || anyway {
+        // At least the time, so that a lost file does not bring back a sequence.
+        let sequence = after.max(now.as_secs());
+        cards.retain(|card| now <= card.not_after());
+        cards.push(NewCard::new(sequence, now, CARD_LIFETIME).sign(keys, keys.newest())?);
+        let text: String = cards.iter().map(IdentityCard::to_text).collect();
+        lock.replace(text.as_bytes(), 0o600)?;
+    }
+    Ok(cards)
+}
+
+/// Fails when cards of an agent are left without its keys, so that no other agent is made on
+/// top of them.
+pub(crate) fn refuse_leftover(home: &Home, now: Timestamp) -> Result<(), Failure> {
+    match read(home, now)?.last() {
+        Some(card) => Err(foreign(&home.cards(), card)),
+        None => Ok(()),
+    }
+}
+
+/// A stored card that was signed by its agent, whether it still stands or not.
+fn check(card: Unverified<IdentityCard>, now: Timestamp) -> Result<IdentityCard, identity::Error> {
+    let claimed = card.claimed().clone();
+    match card.verify(now) {
+        Ok(_) | Err(identity::Error::Expired { .. } | identity::Error::NotYetValid { .. }) => {
+            Ok(claimed)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn damaged(path: &Path, error: &identity::Error) -> Failure {
+    Failure::other(format!("{} is damaged: {error}", Plain::path(path)))
+        .hint("move it away: it holds no secret, and `sealwire id card` signs a new card")
+}
+
+fn foreign(path: &Path, card: &IdentityCard) -> Failure {
+    let message = format!("{} holds cards of another agent, {}", Plain::path(path), card.id());
+    Failure::other(message).hint("move it away, or choose another directory with --home")
+}

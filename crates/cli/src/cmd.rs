@@ -1,0 +1,97 @@
+//! The commands.
+
+mod connect;
+mod demo;
+mod id;
+mod inspect;
+mod listen;
+mod trust;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+
+use crate::{
+    error::{Exit, Failure},
+    home::Home,
+    output::Output,
+};
+
+/// End-to-end encryption between agents
+///
+/// An agent is a key pair in a directory of its own. Agents pin each other's cards, and then
+/// talk over any TCP connection: nothing between them can read or change what they say.
+#[derive(Debug, Parser)]
+#[command(name = "sealwire", version, after_help = Exit::TABLE)]
+struct Cli {
+    /// Directory of this agent [default: $XDG_DATA_HOME/sealwire or ~/.local/share/sealwire]
+    #[arg(long, global = true, env = "SEALWIRE_HOME", value_name = "DIR", hide_env_values = true)]
+    home: Option<PathBuf>,
+    /// Print JSON: one object as the result, one object a line for events on standard error
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make and show this agent's identity
+    #[command(subcommand)]
+    Id(id::Command),
+    /// Pin, list and remove the peers that this agent knows
+    #[command(subcommand)]
+    Trust(trust::Command),
+    /// Wait for a peer, then carry standard input and output to and from it
+    Listen(listen::Args),
+    /// Dial a peer, then carry standard input and output to and from it
+    Connect(connect::Args),
+    /// Say what a file is: a card, a key file, pins, the start of a connection
+    Inspect(inspect::Args),
+    /// Show in a minute what is protected from whom, on this machine alone
+    Demo(demo::Args),
+    /// One side of the demo
+    #[command(hide = true)]
+    DemoPeer(demo::PeerArgs),
+}
+
+/// Reads the arguments, runs the command, and tells how it went.
+pub(crate) fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, arguments.iter().any(|argument| argument == "--json")),
+    };
+    let output = Output::new(cli.json);
+    match run(cli, &output) {
+        Ok(exit) => exit,
+        Err(failure) => output.failure(&failure).into(),
+    }
+}
+
+fn run(cli: Cli, output: &Output) -> Result<ExitCode, Failure> {
+    let Cli { home, json: _, command } = cli;
+    let home = || Home::locate(home);
+    match command {
+        Command::Id(command) => id::run(command, &home()?, output),
+        Command::Trust(command) => trust::run(command, &home()?, output),
+        Command::Listen(args) => listen::run(args, &home()?, output),
+        Command::Connect(args) => connect::run(args, &home()?, output),
+        Command::Inspect(args) => inspect::run(args, output),
+        Command::Demo(args) => demo::run(args, output),
+        Command::DemoPeer(args) => demo::run_peer(args, &home()?, output),
+    }
+}
+
+/// Help and version are results; everything else that the parser says is wrong usage.
+fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if json && !asked {
+        let message = error.to_string();
+        let message = message.trim().trim_start_matches("error: ");
+        return Output::new(true).failure(&Failure::new(Exit::Usage, message)).into();
+    }
+    // Whether anyone reads the help is not for this command to worry about.
+    let _ = error.print();
+    if asked { ExitCode::SUCCESS } else { Exit::Usage.into() }
+}

@@ -1,0 +1,81 @@
+//! Looks for what must not be on the wire.
+
+use std::collections::HashSet;
+
+/// Length of the pieces that are looked for, in bytes: long enough that chance never makes one.
+const PIECE: usize = 16;
+
+/// Pieces with fewer different bytes than this are left out: runs of zeros or blanks prove
+/// nothing when they are found.
+const VARIETY: usize = 6;
+
+/// Something that must not be seen, in pieces.
+pub(super) struct Needle {
+    pieces: HashSet<[u8; PIECE]>,
+    /// Which pairs of bytes a piece begins with, so that most offsets cost one look.
+    starts: Vec<bool>,
+}
+
+impl Needle {
+    /// Cuts up everything that must not be seen.
+    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut pieces = HashSet::new();
+        for secret in secrets {
+            pieces.extend(secret.as_chunks().0.iter().copied().filter(is_telling));
+        }
+        let mut starts = vec![false; 1 << 16];
+        for piece in &pieces {
+            if let Some(start) = starts.get_mut(start(piece)) {
+                *start = true;
+            }
+        }
+        Self { pieces, starts }
+    }
+
+    /// How many pieces are looked for.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// How many places of `haystack` hold a piece, at whatever offset.
+    pub(super) fn count(&self, haystack: &[u8]) -> usize {
+        haystack
+            .windows(PIECE)
+            .filter_map(|window| window.first_chunk::<PIECE>())
+            .filter(|window| self.starts.get(start(window)) == Some(&true))
+            .filter(|window| self.pieces.contains(*window))
+            .count()
+    }
+}
+
+fn start(piece: &[u8; PIECE]) -> usize {
+    let [first, second, ..] = piece;
+    usize::from(u16::from_be_bytes([*first, *second]))
+}
+
+fn is_telling(piece: &[u8; PIECE]) -> bool {
+    piece.iter().collect::<HashSet<_>>().len() >= VARIETY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_found_at_any_offset_and_nothing_else_is() {
+        let secret: Vec<u8> = (0..200).collect();
+        let needle = Needle::new([secret.as_slice()]);
+        assert_eq!(needle.len(), 12);
+        for offset in 0..40 {
+            let haystack = [&vec![7; offset], &secret[16..32], &[9; 50]].concat();
+            assert_eq!(needle.count(&haystack), 1, "{offset}");
+        }
+        assert_eq!(needle.count(&[7; 1000]), 0);
+        assert_eq!(needle.count(&secret[1..16]), 0);
+    }
+
+    #[test]
+    fn blank_pieces_are_left_out() {
+        assert_eq!(Needle::new([&[0; 64][..], b"                "]).len(), 0);
+    }
+}

@@ -1,0 +1,233 @@
+//! How a command fails: a sentence, what to do about it, and an exit code.
+
+use std::{fmt, io, path::Path, process::ExitCode};
+
+use sealwire::{custody, identity, noise};
+use serde::Serialize;
+
+use crate::text::Plain;
+
+/// What the exit code says. The table in the help texts is [`Exit::TABLE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Cut = 3,
+    Refused = 4,
+    Denied = 5,
+}
+
+impl Exit {
+    pub(crate) const TABLE: &str = "\
+Exit codes:
+  0  done; of listen and connect: both directions were closed, authenticated
+  1  another failure
+  2  wrong usage
+  3  the connection was cut before the peer's authenticated close: data may be missing
+  4  the peer refused
+  5  this side refused: by its policy, or because the peer is not the one it must be";
+
+    pub(crate) const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+    /// Nobody is told: the reader of standard output has left.
+    quiet: bool,
+}
+
+/// A failure as one JSON object.
+#[derive(Serialize)]
+pub(crate) struct Report<'a> {
+    event: &'static str,
+    code: u8,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None, quiet: false }
+    }
+
+    pub(crate) fn other(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// A handshake that did not lead to a channel.
+    pub(crate) fn handshake(error: sealwire::Error) -> Self {
+        use sealwire::Error;
+        match error {
+            Error::Truncated => Self::new(Exit::Cut, "the connection ended during the handshake"),
+            Error::Io(error) => {
+                let message = format!("the connection failed during the handshake: {error}");
+                Self::new(Exit::Cut, message)
+            }
+            error => error.into(),
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says where it happened.
+    pub(crate) fn at(mut self, place: &dyn fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// A file that cannot be read or written.
+    pub(crate) fn file(action: &str, path: &Path, error: &io::Error) -> Self {
+        let failure = Self::other(format!("cannot {action} {}: {error}", Plain::path(path)));
+        failure.hint_for(error.kind())
+    }
+
+    /// Standard output failed. When its reader has left, that is no news to anyone.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        let quiet = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { quiet, ..Self::other(format!("cannot write to standard output: {error}")) }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    pub(crate) fn report(&self) -> Report<'_> {
+        let Self { exit, message, hint, quiet: _ } = self;
+        Report { event: "failed", code: exit.code(), message, hint: hint.as_deref() }
+    }
+
+    fn hint_for(self, kind: io::ErrorKind) -> Self {
+        use io::ErrorKind as Kind;
+        match kind {
+            Kind::PermissionDenied | Kind::ReadOnlyFilesystem | Kind::NotADirectory => self.hint(
+                "nothing was changed; choose a directory that you can write to with --home or \
+                 SEALWIRE_HOME",
+            ),
+            Kind::StorageFull | Kind::QuotaExceeded => {
+                self.hint("nothing was changed; make room and try again")
+            }
+            _ => self,
+        }
+    }
+}
+
+impl From<custody::Error> for Failure {
+    fn from(error: custody::Error) -> Self {
+        let failure = Self::other(error.to_string());
+        match error {
+            custody::Error::Io { cause, .. } => failure.hint_for(cause.kind()),
+            custody::Error::Open => failure.hint("nothing was changed; try again"),
+            custody::Error::Decode(_) => failure.hint(
+                "nothing was changed; put back a whole copy of the file `keys`, or choose another \
+                 directory with --home",
+            ),
+            _ => failure,
+        }
+    }
+}
+
+impl From<identity::Error> for Failure {
+    fn from(error: identity::Error) -> Self {
+        use identity::Error as Identity;
+        let exit = match error {
+            Identity::OlderCard { .. }
+            | Identity::ForkedCard(_)
+            | Identity::IdentityChanged
+            | Identity::Downgrade
+            | Identity::KeyNumber
+            | Identity::IdMismatch
+            | Identity::Signature(_) => Exit::Denied,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<sealwire::Error> for Failure {
+    fn from(error: sealwire::Error) -> Self {
+        use sealwire::Error;
+        let message = error.to_string();
+        match error {
+            Error::Io(_) | Error::Truncated => Self::new(Exit::Cut, message),
+            Error::Identity(error) => error.into(),
+            Error::Store(error) => error.into(),
+            Error::Noise(error) => noise_failure(&error),
+            Error::Refused => Self::new(Exit::Refused, message).hint(
+                "the peer must pin this agent's card: `sealwire id card` here, `sealwire trust \
+                 pin` there; or it listens with --allow-any",
+            ),
+            Error::Denied(_) => Self::new(Exit::Denied, message),
+            Error::WrongPeer { .. } => Self::new(Exit::Denied, message).hint(
+                "if the peer at this address is meant to have changed, compare its id with its \
+                 owner and dial with --peer, --card or --stranger",
+            ),
+            Error::WrongKey => Self::new(Exit::Denied, message),
+            Error::Oneself => Self::other(message)
+                .hint("give each side a directory of its own with --home or SEALWIRE_HOME"),
+            Error::PeersFile { .. } => Self::other(message)
+                .hint("put back a whole copy of it, or move it away and pin the peers anew"),
+            Error::OwnCardExpired => {
+                Self::other("this agent's card has expired while it was running")
+                    .hint("start it again, which signs a new card")
+            }
+            Error::NotPinned(id) => {
+                Self::other(format!("{id} is not pinned, so its keys are not known")).hint(
+                    "pin its card first with `sealwire trust pin`, or dial with --card or \
+                     --stranger",
+                )
+            }
+            _ => Self::other(message),
+        }
+    }
+}
+
+fn noise_failure(error: &noise::Error) -> Failure {
+    match error {
+        noise::Error::Handshake => Failure::other(
+            "the handshake failed: an answer does not open; something changed it on the way, or \
+             who answers does not have the peer's keys",
+        ),
+        noise::Error::Proof => Failure::new(
+            Exit::Denied,
+            "the peer did not prove that it holds the keys of the identity it claims",
+        ),
+        noise::Error::Record => Failure::other(
+            "data was changed on the way and refused; what came before it is authentic",
+        ),
+        noise::Error::Decode(error) => {
+            Failure::other(format!("the other side does not speak this protocol: {error}"))
+        }
+        other => Failure::other(other.to_string()),
+    }
+}
