@@ -12,7 +12,7 @@ use sealwire_noise::{
     responder,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::OwnedSemaphorePermit,
     time::timeout,
 };
@@ -25,6 +25,12 @@ use crate::{
 
 /// The longest IK confirmation, in bytes. An empty record has 17; the rest is for padding.
 const MAX_CONFIRMATION: usize = 256;
+
+/// How long a refused peer may take to read the refusal and close.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// The most that is read from a refused peer, in bytes: more than one that goes on after XX 3
+/// has in flight on a short way.
+const MAX_FAREWELL: usize = 256 * 1024;
 
 impl Agent {
     /// Answers a connection from `source` and gives a channel to the peer once it has proven
@@ -126,10 +132,27 @@ async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Tells the peer the one constant refusal and this side the cause.
-async fn refuse<T: AsyncWrite + Unpin, R>(stream: &mut T, cause: Error) -> Result<R, Error> {
+async fn refuse<T, R>(stream: &mut T, cause: Error) -> Result<R, Error>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     // The peer may be gone already; the cause matters more than that.
-    let _ = write_all(stream, &REFUSAL).await;
+    let _ = timeout(FAREWELL, farewell(stream)).await;
     Err(cause)
+}
+
+/// Writes the refusal and reads what the peer has sent meanwhile. Closing a TCP socket with
+/// unread bytes resets the connection, and the reset overtakes the refusal.
+async fn farewell<T: AsyncRead + AsyncWrite + Unpin>(stream: &mut T) -> Result<(), Error> {
+    write_all(stream, &REFUSAL).await?;
+    stream.shutdown().await?;
+    let mut unread = [0; 1024];
+    for _ in 0..MAX_FAREWELL / unread.len() {
+        if stream.read(&mut unread).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn read_first<T: AsyncRead + Unpin>(agent: &Inner, stream: &mut T) -> Result<First, Error> {

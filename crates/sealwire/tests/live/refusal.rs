@@ -1,7 +1,10 @@
 //! One constant refusal, for every cause.
 
-use sealwire::{Agent, Error, Source, core::Suite, identity::IdentityCard, noise};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use sealwire::{Agent, Decision, Error, Peer, Source, core::Suite, identity::IdentityCard, noise};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::common::{
     Fixed, acquainted, builder, card, closed, introduce, keys, open, rotated_keys,
@@ -194,4 +197,27 @@ async fn a_busy_agent_refuses_too() {
     let (at_alice, at_bob) = crate::common::dial(&alice, crate::common::id_of(&bob), &bob).await;
     assert!(matches!(at_alice, Err(Error::Refused)), "{at_alice:?}");
     assert!(matches!(at_bob, Err(Error::Busy)));
+}
+
+#[tokio::test]
+async fn a_refusal_after_message_3_arrives_though_data_was_sent_at_once() {
+    let alice = builder(1).build().expect("alice");
+    let denies = Fixed { accept: Decision::Deny("told so"), ..Fixed::ALLOW };
+    let bob = builder(2).inbound(denies).build().expect("bob");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
+    let address = listener.local_addr().expect("address");
+    let answer = async {
+        let (stream, source) = listener.accept().await.expect("accept");
+        bob.accept(stream, source).await.expect_err("no channel")
+    };
+    let dial = async {
+        let stream = TcpStream::connect(address).await.expect("connect");
+        let mut channel = alice.connect(stream, Peer::Stranger).await.expect("XX 3 was sent");
+        channel.write_all(&vec![7; 100_000]).await.expect("write");
+        channel.flush().await.expect("flush");
+        channel.read_u8().await.map_err(Error::from).expect_err("nothing to read")
+    };
+    let (denied, refused) = tokio::join!(answer, dial);
+    assert!(matches!(denied, Error::Denied("told so")), "{denied}");
+    assert!(matches!(refused, Error::Refused), "{refused}");
 }
