@@ -22,6 +22,7 @@ mod peers_file;
 mod policy;
 mod refusal;
 mod replay;
+mod resets;
 mod score;
 mod suites;
 mod tamper;
