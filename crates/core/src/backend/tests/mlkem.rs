@@ -23,6 +23,7 @@ const KEY_GEN: &str = include_str!("../../../tests/vectors/acvp-ml-kem-768-key-g
 const ENCAP_DECAP: &str = include_str!("../../../tests/vectors/acvp-ml-kem-768-encap-decap.json");
 const KAT: &str = include_str!("../../../tests/vectors/kat-ml-kem-768.json");
 const MODULUS: &str = include_str!("../../../tests/vectors/cctv-ml-kem-768-modulus.json");
+const MODULUS_1024: &str = include_str!("../../../tests/vectors/cctv-ml-kem-1024-modulus.json");
 const STRCMP: &str = include_str!("../../../tests/vectors/cctv-ml-kem-768-strcmp.json");
 const UNLUCKY: &str = include_str!("../../../tests/vectors/cctv-ml-kem-768-unluckysample.json");
 
@@ -128,22 +129,41 @@ fn known_answers_through_the_api() {
     }
 }
 
-// attack T10: a coefficient that is not below q, in each of these keys.
-#[test]
-fn cctv_keys_with_a_coefficient_too_large_are_refused() {
-    let file = json(MODULUS);
+fn modulus_keys(file: &str) -> Vec<Vec<u8>> {
+    let file = json(file);
     let packed =
         Base64::decode_vec(file["invalid_ek_gz_b64"].as_str().expect("text")).expect("base64");
     let mut lines = String::new();
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut lines).expect("gzip");
-    for line in lines.lines() {
-        let key = hex::decode(line).expect("hex");
+    lines.lines().map(|line| hex::decode(line).expect("hex")).collect()
+}
+
+// attack T10: a coefficient that is not below q, in each of these keys.
+#[test]
+fn cctv_keys_with_a_coefficient_too_large_are_refused() {
+    let keys = modulus_keys(MODULUS);
+    for key in &keys {
         assert_eq!(key.len(), PUBLIC_LEN);
-        let error = KemPublic::from_bytes(&key).expect_err("an invalid key");
+        let error = KemPublic::from_bytes(key).expect_err("an invalid key");
         assert_eq!(error.reason(), DecodeReason::NonCanonical);
     }
-    assert_eq!(lines.lines().count(), 780);
-    passed("cctv ml-kem-768 modulus", lines.lines().count());
+    assert_eq!(keys.len(), 780);
+    passed("cctv ml-kem-768 modulus", keys.len());
+}
+
+// attack T10: those of ML-KEM-1024, which are too long, and cut to our length where the
+// coefficient that is too large stays within.
+#[test]
+fn cctv_keys_of_ml_kem_1024_are_refused_whole_and_cut() {
+    let keys = modulus_keys(MODULUS_1024);
+    for key in &keys {
+        let error = KemPublic::from_bytes(key).expect_err("a longer key");
+        assert_eq!(error.reason(), DecodeReason::Invalid("is 1184 bytes long"));
+    }
+    let cut = |key: &Vec<u8>| [&key[..PUBLIC_LEN - 32], &key[key.len() - 32..]].concat();
+    let refused = keys.iter().filter(|key| KemPublic::from_bytes(&cut(key)).is_err()).count();
+    assert_eq!((keys.len(), refused), (1040, 780));
+    passed("cctv ml-kem-1024 modulus", keys.len());
 }
 
 // attack T10, T39: the re-encrypted ciphertext first differs after a zero byte, where a strcmp
