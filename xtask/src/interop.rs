@@ -1,6 +1,9 @@
 //! `cargo xtask interop noise`: our Noise against the PyPI package
 //! `noiseprotocol`, two processes that speak over pipes.
 
+mod classical;
+
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{PipeReader, PipeWriter};
 use std::path::PathBuf;
@@ -12,107 +15,117 @@ use crate::job::{Context, JobResult, Stop};
 use crate::process;
 use crate::python;
 
-/// The other implementation, and what it stands on.
-const PEER: [&str; 4] =
+/// What the other implementation stands on.
+const PACKAGES: [&str; 4] =
     ["noiseprotocol==0.3.1", "cryptography==50.0.2", "cffi==2.1.1", "pycparser==3.12"];
 
 /// How long both processes have from start to end.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-const PATTERNS: [&str; 2] = ["XX", "IK"];
-const CIPHERS: [&str; 2] = ["ChaChaPoly", "AESGCM"];
-
-/// Static keys of the two sides; a key pair of RFC 7748, section 6.1, for the
-/// responder, whose public key an IK initiator must know.
-const INITIATOR_SECRET: &str = "a11ce0000000000000000000000000000000000000000000000000000000c0de";
-const RESPONDER_SECRET: &str = "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb";
-const RESPONDER_PUBLIC: &str = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f";
-
 /// Both patterns and ciphers, each with our side as initiator and as responder.
 pub(crate) fn noise(context: &mut Context) -> JobResult {
-    let theirs = vec![
-        python::tools(context, &PEER)?.join("python"),
-        context.root.join("xtask/interop/noise_peer.py"),
-    ];
-    let ours = vec![build_our_peer(context)?];
+    let classical = pair(context, "classical_peer", "noise_peer.py")?;
     let mut failed = Vec::new();
-    for case in cases() {
-        let (initiator, responder) =
-            if case.we_initiate { (&ours, &theirs) } else { (&theirs, &ours) };
-        match talk(context, &case, initiator, responder) {
-            Ok(()) => println!("ok      {case}"),
-            Err(why) => {
-                println!("FAILED  {case}: {why}");
-                failed.push(case.to_string());
-            }
+    let mut report = |name: String, result: Result<(), String>| match result {
+        Ok(()) => println!("ok      {name}"),
+        Err(why) => {
+            println!("FAILED  {name}: {why}");
+            failed.push(name);
         }
+    };
+    for duo in classical::duos() {
+        let result = talk(context, &classical, &duo);
+        report(duo.name, result);
     }
     if failed.is_empty() { Ok(()) } else { Err(Stop::fail(failed.join("\n"))) }
 }
 
-/// One conversation.
-#[derive(Debug)]
-struct Case {
-    pattern: &'static str,
-    cipher: &'static str,
-    we_initiate: bool,
+/// A program with the arguments that come first.
+struct Program {
+    path: PathBuf,
+    script: Option<PathBuf>,
 }
 
-impl Case {
-    fn protocol(&self) -> String {
-        format!("Noise_{}_25519_{}_SHA256", self.pattern, self.cipher)
-    }
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let role = if self.we_initiate { "initiator" } else { "responder" };
-        write!(f, "{:<33} ours as {role}", self.protocol())
-    }
-}
-
-fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for pattern in PATTERNS {
-        for cipher in CIPHERS {
-            cases.extend([true, false].map(|we_initiate| Case { pattern, cipher, we_initiate }));
+impl Program {
+    fn command(&self, context: &Context) -> Command {
+        let mut command = process::command(context, &self.path);
+        if let Some(script) = &self.script {
+            command.arg("-B").arg(script); // No compiled modules in the checkout.
         }
+        command
     }
-    cases
 }
 
-/// Builds the example of our noise crate and asks cargo where it stands.
-fn build_our_peer(context: &Context) -> Result<PathBuf, Stop> {
-    let arguments = "build --quiet --package sealwire-noise --features hazmat \
-                     --example classical_peer --message-format json";
-    let messages = process::output(&mut process::cargo(context, arguments))?;
-    executable(&messages).ok_or_else(|| Stop::fail("cargo built no example classical_peer"))
+/// The two implementations of one protocol.
+struct Pair {
+    ours: Program,
+    theirs: Program,
 }
 
-fn executable(messages: &str) -> Option<PathBuf> {
+fn pair(context: &Context, example: &str, script: &str) -> Result<Pair, Stop> {
+    let path = python::tools(context, &PACKAGES)?.join("python");
+    let script = Some(context.root.join("xtask/interop").join(script));
+    let ours = Program { path: build_our_peer(context, example)?, script: None };
+    Ok(Pair { ours, theirs: Program { path, script } })
+}
+
+/// A side of a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Initiator,
+    Responder,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Initiator => "initiator",
+            Self::Responder => "responder",
+        })
+    }
+}
+
+/// One conversation: a line for people, and each implementation's arguments.
+#[derive(Debug)]
+struct Duo {
+    name: String,
+    we: Side,
+    ours: Vec<OsString>,
+    theirs: Vec<OsString>,
+}
+
+/// Builds an example of our noise crate and asks cargo where it stands.
+fn build_our_peer(context: &Context, example: &str) -> Result<PathBuf, Stop> {
+    let arguments = format!(
+        "build --quiet --package sealwire-noise --features hazmat --example {example} \
+         --message-format json"
+    );
+    let messages = process::output(&mut process::cargo(context, &arguments))?;
+    executable(&messages, example)
+        .ok_or_else(|| Stop::fail(format!("cargo built no example {example}")))
+}
+
+fn executable(messages: &str, example: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
     messages
-        .filter(|message: &serde_json::Value| message["target"]["name"] == "classical_peer")
+        .filter(|message: &serde_json::Value| message["target"]["name"] == example)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
 /// Starts both sides, each writing to the other's standard input, and waits
 /// until both have ended well.
-fn talk(
-    context: &Context,
-    case: &Case,
-    initiator: &[PathBuf],
-    responder: &[PathBuf],
-) -> Result<(), String> {
+fn talk(context: &Context, pair: &Pair, duo: &Duo) -> Result<(), String> {
+    let (mut ours, mut theirs) = (pair.ours.command(context), pair.theirs.command(context));
+    ours.args(&duo.ours);
+    theirs.args(&duo.theirs);
+    let (initiator, responder) = match duo.we {
+        Side::Initiator => (ours, theirs),
+        Side::Responder => (theirs, ours),
+    };
     let (responder_reads, initiator_writes) = pipe()?;
     let (initiator_reads, responder_writes) = pipe()?;
-    let mut command = peer(context, initiator, case, ["initiator", INITIATOR_SECRET])?;
-    if case.pattern == "IK" {
-        command.arg(RESPONDER_PUBLIC);
-    }
-    let initiator = spawn(command, initiator_reads, initiator_writes)?;
-    let command = peer(context, responder, case, ["responder", RESPONDER_SECRET])?;
-    let responder = match spawn(command, responder_reads, responder_writes) {
+    let initiator = spawn(initiator, initiator_reads, initiator_writes)?;
+    let responder = match spawn(responder, responder_reads, responder_writes) {
         Ok(responder) => responder,
         Err(why) => {
             end(initiator);
@@ -124,18 +137,6 @@ fn talk(
 
 fn pipe() -> Result<(PipeReader, PipeWriter), String> {
     std::io::pipe().map_err(|error| format!("no pipe: {error}"))
-}
-
-fn peer(
-    context: &Context,
-    program: &[PathBuf],
-    case: &Case,
-    arguments: [&str; 2],
-) -> Result<Command, String> {
-    let (program, script) = program.split_first().ok_or("no program")?;
-    let mut command = process::command(context, program);
-    command.args(script).arg(case.protocol()).args(arguments);
-    Ok(command)
 }
 
 /// Takes the command whole: dropped here, it closes our copies of the pipes,
@@ -184,16 +185,7 @@ fn end(mut child: Child) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-
-    #[test]
-    fn every_pattern_cipher_and_direction_is_a_case() {
-        let names: BTreeSet<String> = cases().iter().map(Case::to_string).collect();
-        assert_eq!(names.len(), 8);
-        assert!(names.contains("Noise_IK_25519_AESGCM_SHA256      ours as responder"));
-    }
 
     #[test]
     fn the_example_is_found_among_cargo_messages() {
@@ -202,7 +194,10 @@ mod tests {
             "{\"target\":{\"name\":\"classical_peer\"},\"executable\":\"/a b/classical_peer\"}\n",
             "{\"reason\":\"build-finished\",\"success\":true}\n",
         );
-        assert_eq!(executable(messages), Some(PathBuf::from("/a b/classical_peer")));
-        assert_eq!(executable("{}"), None);
+        assert_eq!(
+            executable(messages, "classical_peer"),
+            Some(PathBuf::from("/a b/classical_peer"))
+        );
+        assert_eq!(executable(messages, "other_peer"), None);
     }
 }
