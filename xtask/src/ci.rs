@@ -29,7 +29,7 @@ const JOBS: [Job; 18] = [
     job("simd-off", "core's tests without SIMD", test::simd_off),
     job("vectors", "the count of vectors that the test jobs passed", vectors::count),
     job("leaf-builds", "each core alone, without default features", build::leaves),
-    job("interop", "classical Noise against another implementation", interop::noise),
+    job("interop", "Noise, classical and ours, against another implementation", interop::noise),
     job("strace", "the system calls by which a key file is replaced", strace::check),
     job("fuzz-smoke", "each fuzz target for a few seconds", fuzz::smoke),
     job("deny", "licences, bans, version floors, sources", deny::check),

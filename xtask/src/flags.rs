@@ -12,7 +12,7 @@ usage: cargo xtask COMMAND
   tidy                            file sizes, forbidden attributes, rule ids
   attacks                         how many of the forty attacks have a test
   fuzz [--minutes N]              run each fuzz target for N minutes (default 10)
-  interop noise                   classical Noise against an independent implementation
+  interop noise                   Noise, classical and ours, against another implementation
   services                        the servers which tests need
   help                            this text
 

@@ -1,7 +1,8 @@
-//! `cargo xtask interop noise`: our Noise against the PyPI package
-//! `noiseprotocol`, two processes that speak over pipes.
+//! `cargo xtask interop noise`: our Noise against another implementation in
+//! Python, two processes that speak over pipes.
 
 mod classical;
+mod hybrid;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -22,9 +23,11 @@ const PACKAGES: [&str; 4] =
 /// How long both processes have from start to end.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Both patterns and ciphers, each with our side as initiator and as responder.
+/// Classical Noise against the package `noiseprotocol`; then our hybrid
+/// handshakes and records, and their vectors, against our specification.
 pub(crate) fn noise(context: &mut Context) -> JobResult {
     let classical = pair(context, "classical_peer", "noise_peer.py")?;
+    let hybrid = pair(context, "hybrid_peer", "hybrid_peer.py")?;
     let mut failed = Vec::new();
     let mut report = |name: String, result: Result<(), String>| match result {
         Ok(()) => println!("ok      {name}"),
@@ -37,6 +40,11 @@ pub(crate) fn noise(context: &mut Context) -> JobResult {
         let result = talk(context, &classical, &duo);
         report(duo.name, result);
     }
+    for duo in hybrid::duos(context, &hybrid)? {
+        let result = talk(context, &hybrid, &duo);
+        report(duo.name, result);
+    }
+    report("hybrid vectors, recomputed".to_owned(), hybrid::vectors(context, &hybrid.theirs));
     if failed.is_empty() { Ok(()) } else { Err(Stop::fail(failed.join("\n"))) }
 }
 
@@ -74,6 +82,15 @@ fn pair(context: &Context, example: &str, script: &str) -> Result<Pair, Stop> {
 enum Side {
     Initiator,
     Responder,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Initiator => Self::Responder,
+            Self::Responder => Self::Initiator,
+        }
+    }
 }
 
 impl fmt::Display for Side {
@@ -198,6 +215,6 @@ mod tests {
             executable(messages, "classical_peer"),
             Some(PathBuf::from("/a b/classical_peer"))
         );
-        assert_eq!(executable(messages, "other_peer"), None);
+        assert_eq!(executable(messages, "hybrid_peer"), None);
     }
 }

@@ -37,7 +37,7 @@ fn duo(pattern: &str, cipher: &str, we: Side) -> Duo {
         let words = std::iter::once(&protocol[..]).chain(words.iter().copied());
         words.map(OsString::from).collect()
     });
-    Duo { name: format!("{protocol:<33} ours as {we}"), we, ours, theirs }
+    Duo { name: format!("{protocol:<49} ours as {we}"), we, ours, theirs }
 }
 
 #[cfg(test)]
