@@ -2,7 +2,10 @@
 
 use rand_core::TryCryptoRng;
 
-use crate::{Error, secret::Secret};
+use crate::{
+    Error,
+    secret::{Secret, equal},
+};
 
 /// Draws `N` bytes from `rng`.
 ///
@@ -13,7 +16,8 @@ pub fn draw<const N: usize>(rng: &mut (impl TryCryptoRng + ?Sized)) -> Result<Se
     let secret = Secret::try_init_with(|out: &mut [u8; N]| {
         rng.try_fill_bytes(out).map_err(|_| Error::Randomness)
     })?;
-    if secret.expose().iter().all(|byte| *byte == 0) {
+    // In constant time: a loop that stops early would tell how many zeros the secret begins with.
+    if equal(secret.expose(), &[0; N]) {
         return Err(Error::Randomness);
     }
     Ok(secret)
