@@ -55,7 +55,7 @@ fn forget_unpacked() -> std::io::Result<()> {
 /// The lock files are complete; in continuous integration, where nobody meant
 /// to change them, they are also still as committed.
 pub(crate) fn lockfile(context: &mut Context) -> JobResult {
-    let manifests = ["Cargo.toml", "fuzz/Cargo.toml"];
+    let manifests = ["Cargo.toml", "fuzz/Cargo.toml", "xtask/constant-work/Cargo.toml"];
     for manifest in manifests.into_iter().filter(|path| context.root.join(path).is_file()) {
         let arguments =
             format!("metadata --locked --quiet --format-version 1 --manifest-path {manifest}");

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use crate::job::{Context, JobResult, Stop};
-use crate::{attacks, build, deny, edges, fuzz, interop, lint, strace, test, tidy, vectors};
+use crate::{
+    attacks, build, constant_work, deny, edges, fuzz, interop, lint, strace, test, tidy, vectors,
+};
 
 /// A step of continuous integration.
 struct Job {
@@ -17,7 +19,7 @@ const fn job(name: &'static str, about: &'static str, run: fn(&mut Context) -> J
 }
 
 /// In the order in which they run: what fails fast comes first.
-const JOBS: [Job; 18] = [
+const JOBS: [Job; 19] = [
     job("fmt", "formatting", lint::fmt),
     job("edges", "dependency direction, duplicate cryptography", edges::check),
     job("tidy", "file sizes, forbidden attributes, rule ids", tidy::check),
@@ -31,6 +33,7 @@ const JOBS: [Job; 18] = [
     job("leaf-builds", "each core alone, without default features", build::leaves),
     job("interop", "Noise, classical and ours, against another implementation", interop::noise),
     job("strace", "the system calls by which a key file is replaced", strace::check),
+    job("constant-work", "no branch and no address depends on a secret", constant_work::check),
     job("fuzz-smoke", "each fuzz target for a few seconds", fuzz::smoke),
     job("deny", "licences, bans, version floors, sources", deny::check),
     job("package", "each crate builds from its package alone", build::package),

@@ -12,6 +12,9 @@ usage: cargo xtask COMMAND
   tidy                            file sizes, forbidden attributes, rule ids
   attacks                         how many of the forty attacks have a test
   fuzz [--minutes N]              run each fuzz target for N minutes (default 10)
+  constant-work [--timing [--minutes N]]
+                                  nothing depends on a secret but results: seen by valgrind;
+                                  or measured, for N minutes (default 10)
   interop noise                   Noise, classical and ours, against another implementation
   services                        the servers which tests need
   help                            this text
@@ -42,6 +45,11 @@ pub(crate) enum Command {
         /// Minutes for each target.
         minutes: u64,
     },
+    /// Look for work that depends on a secret.
+    ConstantWork {
+        /// Measure for so many minutes, instead of looking at each instruction.
+        minutes: Option<u64>,
+    },
     /// Run our Noise against another implementation.
     InteropNoise,
     /// Name the servers which tests need.
@@ -62,7 +70,12 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         "tidy" => Command::Tidy,
         "attacks" => Command::Attacks,
         "test" => Command::Test,
-        "fuzz" => parse_fuzz(&mut arguments)?,
+        "fuzz" => Command::Fuzz { minutes: parse_minutes("fuzz", &mut arguments)? },
+        "constant-work" => {
+            let timing = arguments.next_if(|flag| flag == "--timing").is_some();
+            let minutes = timing.then(|| parse_minutes("constant-work", &mut arguments));
+            Command::ConstantWork { minutes: minutes.transpose()? }
+        }
         "interop" => match arguments.next().as_deref() {
             Some("noise") => Command::InteropNoise,
             Some(other) => return Err(format!("unknown protocol `{other}` for `interop`")),
@@ -100,13 +113,14 @@ fn parse_ci(
     Ok(Command::Ci { only, list })
 }
 
-fn parse_fuzz(
+fn parse_minutes(
+    command: &str,
     arguments: &mut std::iter::Peekable<impl Iterator<Item = String>>,
-) -> Result<Command, String> {
+) -> Result<u64, String> {
     let mut minutes = 10;
     while let Some(flag) = arguments.next_if(|flag| flag.starts_with('-')) {
         if flag != "--minutes" {
-            return Err(format!("unknown flag `{flag}` for `fuzz`"));
+            return Err(format!("unknown flag `{flag}` for `{command}`"));
         }
         let value = arguments.next().ok_or("`--minutes` needs a number")?;
         minutes = match value.parse() {
@@ -116,7 +130,7 @@ fn parse_fuzz(
             Ok(minutes) => minutes,
         };
     }
-    Ok(Command::Fuzz { minutes })
+    Ok(minutes)
 }
 
 #[cfg(test)]
@@ -141,6 +155,9 @@ mod tests {
             ),
             ("fuzz", Command::Fuzz { minutes: 10 }),
             ("fuzz --minutes 3", Command::Fuzz { minutes: 3 }),
+            ("constant-work", Command::ConstantWork { minutes: None }),
+            ("constant-work --timing", Command::ConstantWork { minutes: Some(10) }),
+            ("constant-work --timing --minutes 2", Command::ConstantWork { minutes: Some(2) }),
             ("interop noise", Command::InteropNoise),
             ("--help", Command::Help),
         ];
@@ -161,6 +178,7 @@ mod tests {
             ("edges now", "`edges` does not take `now`"),
             ("fuzz --minutes", "`--minutes` needs a number"),
             ("fuzz --minutes 0", "`--minutes 0`: a whole number from 1 is needed"),
+            ("constant-work --minutes 2", "`constant-work` does not take `--minutes`"),
             ("interop", "`interop` needs a protocol: noise"),
             ("interop tls", "unknown protocol `tls` for `interop`"),
         ];

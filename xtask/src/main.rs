@@ -4,6 +4,7 @@
 mod attacks;
 mod build;
 mod ci;
+mod constant_work;
 mod debian;
 mod deny;
 mod edges;
@@ -57,6 +58,10 @@ fn dispatch(command: Command) -> Result<bool, Stop> {
         Command::Attacks => attacks::check(&mut context)?,
         Command::Test => test::all(&mut context)?,
         Command::Fuzz { minutes } => fuzz::run_for(&mut context, minutes.saturating_mul(60))?,
+        Command::ConstantWork { minutes: None } => constant_work::check(&mut context)?,
+        Command::ConstantWork { minutes: Some(minutes) } => {
+            constant_work::timing(&mut context, minutes)?;
+        }
         Command::InteropNoise => interop::noise(&mut context)?,
         Command::Services => println!("services: no feature needs a server yet"),
     }

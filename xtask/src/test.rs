@@ -61,18 +61,23 @@ pub(crate) fn doctests(context: &mut Context) -> JobResult {
     run(command.env("SEALWIRE_VECTOR_LOG", &context.vector_log))
 }
 
-/// core once more with every SIMD path of the portable backend switched off:
-/// the curve, the ciphers, the hashes (attack T39). In a target folder of its own, since
-/// the flags change every dependency.
+/// core once more without SIMD (attack T39). In a target folder of its own, since the flags
+/// change every dependency.
 pub(crate) fn simd_off(context: &mut Context) -> JobResult {
+    let mut command = tests(context, "--package sealwire-core --no-default-features");
+    command.env("RUSTFLAGS", without_simd());
+    run(command.env("CARGO_TARGET_DIR", target_folder(context)?.join("simd-off")))
+}
+
+/// Flags that switch off every SIMD path of the portable backend: the curve, the ciphers, the
+/// hashes.
+pub(crate) fn without_simd() -> String {
     let mut flags = vec!["-Ctarget-feature=-avx2".to_owned()];
     flags.push("--cfg=curve25519_dalek_backend=\"serial\"".to_owned());
     for primitive in ["aes", "chacha20", "keccak", "poly1305", "polyval", "sha2"] {
         flags.push(format!("--cfg={primitive}_backend=\"soft\""));
     }
-    let mut command = tests(context, "--package sealwire-core --no-default-features");
-    command.env("RUSTFLAGS", flags.join(" "));
-    run(command.env("CARGO_TARGET_DIR", target_folder(context)?.join("simd-off")))
+    flags.join(" ")
 }
 
 /// Where cargo builds: the workspace's target folder or the user's choice.

@@ -13,7 +13,7 @@ const UNSAFE_ALLOWED_IN: &str = "crates/core/src/lib.rs";
 /// Checks every source file of the workspace, then the rule ids.
 pub(crate) fn check(context: &mut Context) -> JobResult {
     let mut sources = files::read(&context.root, "crates", "rs")?;
-    sources.extend(files::read(&context.root, "xtask/src", "rs")?);
+    sources.extend(files::read(&context.root, "xtask", "rs")?);
     let mut wrong: Vec<String> = sources.iter().flat_map(faults).collect();
     println!("tidy: {} source files", sources.len());
     wrong.extend(rules::check(context)?);
