@@ -1,19 +1,23 @@
-//! Classical Noise through the same resolver, for interoperability tests only (feature
-//! `hazmat`). No Sealwire peer ever speaks it, and no code of this crate's other modules can
-//! reach it.
+//! Classical Noise through the same resolver, for interoperability tests, and the hybrid
+//! handshakes without identities, to measure them (feature `hazmat`). No Sealwire peer ever
+//! speaks either, and no code of this crate's other modules can reach them.
 
 use std::sync::Arc;
 
+use rand_core::TryCryptoRng;
 use sealwire_core::{
-    KeyStore,
+    KeyStore, Suite,
+    kem::{KemCiphertext, KemPublic},
     keys::{EphemeralSecret, StaticPublic},
-    keystore::KxId,
+    keystore::{KeyUse, KxId},
     secret::Secret,
+    wipe::stack,
 };
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, Role,
+    Error, Pattern, Role, Session,
+    initiator::psk0,
     machine::{Machine, Setup},
     resolver::{Prepared, PreparedKem, StaticHandle},
 };
@@ -86,6 +90,115 @@ impl Classical {
     /// The two keys of Split(), the initiator's sending key first.
     pub fn split(mut self) -> Secret<64> {
         self.0.split()
+    }
+}
+
+/// One side of a hybrid handshake with empty payloads and without a preamble: nobody proves who
+/// it is.
+#[derive(Debug)]
+pub struct Hybrid {
+    suite: Suite,
+    role: Role,
+    machine: Machine,
+}
+
+impl Hybrid {
+    /// Starts XX; or IK with the responder of these static keys, whose ML-KEM ciphertext it
+    /// gives too.
+    ///
+    /// # Errors
+    /// [`Error::Randomness`], [`Error::KeyStore`].
+    pub fn initiator<R: TryCryptoRng + ?Sized>(
+        keys: Arc<dyn KeyStore>,
+        suite: Suite,
+        responder: Option<(&StaticPublic, &KemPublic)>,
+        rng: &mut R,
+    ) -> Result<(Self, Option<KemCiphertext>), Error> {
+        stack(|| {
+            let prepared = Prepared::initiator(rng)?;
+            let Some((remote, kem)) = responder else {
+                return Ok((
+                    Self::start(keys, suite, Role::Initiator, prepared, None, None)?,
+                    None,
+                ));
+            };
+            let (ciphertext, shared) = kem.encapsulate(rng)?;
+            let psk = psk0(suite, kem, &ciphertext, &shared)?;
+            let started =
+                Self::start(keys, suite, Role::Initiator, prepared, Some(remote), Some(&psk))?;
+            Ok((started, Some(ciphertext)))
+        })
+    }
+
+    /// Starts to answer XX; or IK, with the ciphertext that the initiator gave.
+    ///
+    /// # Errors
+    /// As [`Hybrid::initiator`].
+    pub fn responder<R: TryCryptoRng + ?Sized>(
+        keys: Arc<dyn KeyStore>,
+        suite: Suite,
+        ciphertext: Option<&KemCiphertext>,
+        rng: &mut R,
+    ) -> Result<Self, Error> {
+        stack(|| {
+            let prepared = Prepared::responder(rng)?;
+            let Some(ciphertext) = ciphertext else {
+                return Self::start(keys, suite, Role::Responder, prepared, None, None);
+            };
+            let kx = keys.newest();
+            let public = keys.public(kx)?.kem;
+            let shared = keys.decapsulate(kx, KeyUse::Handshake, ciphertext)?;
+            let psk = psk0(suite, &public, ciphertext, &shared)?;
+            Self::start(keys, suite, Role::Responder, prepared, None, Some(&psk))
+        })
+    }
+
+    /// Only IK has a pre-shared key.
+    fn start(
+        keys: Arc<dyn KeyStore>,
+        suite: Suite,
+        role: Role,
+        prepared: Prepared,
+        remote: Option<&StaticPublic>,
+        psk: Option<&Secret<32>>,
+    ) -> Result<Self, Error> {
+        let pattern = if psk.is_some() { Pattern::Ik } else { Pattern::Xx };
+        let kx = keys.newest();
+        let public = keys.public(kx)?.handshake;
+        let machine = Machine::new(Setup {
+            params: pattern.params(suite)?,
+            role,
+            prologue: &[],
+            handle: StaticHandle { keys, kx, public },
+            prepared,
+            remote,
+            psks: psk.map(|psk| (0, psk)).as_slice(),
+        })?;
+        Ok(Self { suite, role, machine })
+    }
+
+    /// Writes the next message.
+    ///
+    /// # Errors
+    /// [`Error::Handshake`].
+    pub fn write(&mut self) -> Result<Vec<u8>, Error> {
+        self.machine.write(&[])
+    }
+
+    /// Reads the peer's message.
+    ///
+    /// # Errors
+    /// [`Error::Handshake`].
+    pub fn read(&mut self, message: &[u8]) -> Result<(), Error> {
+        self.machine.read(message).map(drop)
+    }
+
+    /// Ends the handshake.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] before its last message.
+    pub fn finish(self) -> Result<Session, Error> {
+        stack(|| self.machine.finish(self.suite, self.role))
     }
 }
 

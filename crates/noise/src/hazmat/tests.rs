@@ -5,7 +5,10 @@ use sealwire_core::{
     aead::{AeadKey, Algorithm, TAG_LEN},
     keystore::KeySeeds,
 };
-use sealwire_testkit::vectors::{bytes, json, passed};
+use sealwire_testkit::{
+    rng::SeededRng,
+    vectors::{bytes, json, passed},
+};
 use serde_json::Value;
 
 use super::*;
@@ -138,4 +141,27 @@ fn a_name_that_is_not_understood_is_misuse() {
         psk: None,
     });
     assert!(matches!(refused, Err(Error::Misuse(_))));
+}
+
+#[test]
+fn hybrid_sides_without_identities_agree() {
+    let mut rng = SeededRng::new(7);
+    let [alice, bob] = [3, 4].map(|seed| Arc::new(store(&[seed; 32])) as Arc<dyn KeyStore>);
+    let bobs = bob.public(bob.newest()).expect("one set");
+    for responder in [None, Some((&bobs.handshake, &bobs.kem))] {
+        let suite = Suite::AesGcm;
+        let (mut initiator, ciphertext) =
+            Hybrid::initiator(Arc::clone(&alice), suite, responder, &mut rng).expect("keys");
+        let mut answering =
+            Hybrid::responder(Arc::clone(&bob), suite, ciphertext.as_ref(), &mut rng)
+                .expect("keys");
+        answering.read(&initiator.write().expect("message 1")).expect("message 1");
+        initiator.read(&answering.write().expect("message 2")).expect("message 2");
+        if responder.is_none() {
+            answering.read(&initiator.write().expect("message 3")).expect("message 3");
+        }
+        let sessions = [initiator, answering].map(|side| side.finish().expect("the end"));
+        let [one, other] = sessions.each_ref().map(Session::channel_binding);
+        assert_eq!(one, other);
+    }
 }
