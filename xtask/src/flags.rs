@@ -1,6 +1,6 @@
 //! The command line, parsed into types.
 
-use crate::ci;
+use crate::{bench, ci};
 
 /// Printed by `cargo xtask help` and after every usage error.
 pub(crate) const USAGE: &str = "\
@@ -15,6 +15,9 @@ usage: cargo xtask COMMAND
   constant-work [--timing [--minutes N]]
                                   nothing depends on a secret but results: seen by valgrind;
                                   or measured, for N minutes (default 10)
+  bench SUITE [--json] [--quick] [--html FILE]
+                                  our figures beside those of peers: handshake,
+                                  record, xwing, growth
   interop noise                   Noise, classical and ours, against another implementation
   services                        the servers which tests need
   help                            this text
@@ -50,6 +53,8 @@ pub(crate) enum Command {
         /// Measure for so many minutes, instead of looking at each instruction.
         minutes: Option<u64>,
     },
+    /// Measure, and set the figures beside those of peers.
+    Bench(bench::Options),
     /// Run our Noise against another implementation.
     InteropNoise,
     /// Name the servers which tests need.
@@ -76,6 +81,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
             let minutes = timing.then(|| parse_minutes("constant-work", &mut arguments));
             Command::ConstantWork { minutes: minutes.transpose()? }
         }
+        "bench" => parse_bench(&mut arguments)?,
         "interop" => match arguments.next().as_deref() {
             Some("noise") => Command::InteropNoise,
             Some(other) => return Err(format!("unknown protocol `{other}` for `interop`")),
@@ -133,6 +139,29 @@ fn parse_minutes(
     Ok(minutes)
 }
 
+fn parse_bench(
+    arguments: &mut std::iter::Peekable<impl Iterator<Item = String>>,
+) -> Result<Command, String> {
+    let suites = || bench::names().collect::<Vec<_>>().join(", ");
+    let suite = arguments.next().ok_or_else(|| format!("`bench` needs a suite: {}", suites()))?;
+    if !bench::names().any(|known| known == suite) {
+        return Err(format!("unknown suite `{suite}`; the suites are {}", suites()));
+    }
+    let mut options = bench::Options { suite, json: false, quick: false, html: None };
+    while let Some(flag) = arguments.next_if(|flag| flag.starts_with('-')) {
+        match flag.as_str() {
+            "--json" => options.json = true,
+            "--quick" => options.quick = true,
+            "--html" => {
+                let path = arguments.next().ok_or("`--html` needs the name of a file")?;
+                options.html = Some(path.into());
+            }
+            other => return Err(format!("unknown flag `{other}` for `bench`")),
+        }
+    }
+    Ok(Command::Bench(options))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +187,15 @@ mod tests {
             ("constant-work", Command::ConstantWork { minutes: None }),
             ("constant-work --timing", Command::ConstantWork { minutes: Some(10) }),
             ("constant-work --timing --minutes 2", Command::ConstantWork { minutes: Some(2) }),
+            (
+                "bench record --json --quick --html a.html",
+                Command::Bench(bench::Options {
+                    suite: "record".to_owned(),
+                    json: true,
+                    quick: true,
+                    html: Some("a.html".into()),
+                }),
+            ),
             ("interop noise", Command::InteropNoise),
             ("--help", Command::Help),
         ];
@@ -179,6 +217,10 @@ mod tests {
             ("fuzz --minutes", "`--minutes` needs a number"),
             ("fuzz --minutes 0", "`--minutes 0`: a whole number from 1 is needed"),
             ("constant-work --minutes 2", "`constant-work` does not take `--minutes`"),
+            ("bench", "`bench` needs a suite: handshake, record"),
+            ("bench speed", "unknown suite `speed`"),
+            ("bench xwing --html", "`--html` needs the name of a file"),
+            ("bench xwing fast", "`bench` does not take `fast`"),
             ("interop", "`interop` needs a protocol: noise"),
             ("interop tls", "unknown protocol `tls` for `interop`"),
         ];

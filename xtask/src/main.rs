@@ -2,6 +2,7 @@
 //! integration. `cargo xtask ci` runs them all; most are commands of their own.
 
 mod attacks;
+mod bench;
 mod build;
 mod ci;
 mod constant_work;
@@ -62,6 +63,7 @@ fn dispatch(command: Command) -> Result<bool, Stop> {
         Command::ConstantWork { minutes: Some(minutes) } => {
             constant_work::timing(&mut context, minutes)?;
         }
+        Command::Bench(options) => bench::run(&mut context, &options)?,
         Command::InteropNoise => interop::noise(&mut context)?,
         Command::Services => println!("services: no feature needs a server yet"),
     }

@@ -1,0 +1,175 @@
+//! Which figures there are, beside whom, and what is wanted.
+
+/// A set of figures.
+#[derive(Debug)]
+pub(super) struct Suite {
+    pub(super) name: &'static str,
+    pub(super) figures: &'static [Figure],
+}
+
+/// Something that is measured.
+#[derive(Debug)]
+pub(super) struct Figure {
+    pub(super) name: &'static str,
+    pub(super) unit: Unit,
+    /// How many bytes are moved; 0 where the time decides.
+    pub(super) bytes: u64,
+    /// How often each side is asked, without `--quick`.
+    pub(super) rounds: u32,
+    pub(super) peers: &'static [Peer],
+}
+
+/// Whom a figure is set beside.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) name: &'static str,
+    pub(super) program: Program,
+    /// The ratio that is wanted at least; none for a row that only informs.
+    pub(super) wanted: Option<f64>,
+}
+
+/// Who measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Program {
+    Ours,
+    XWing,
+    Peers,
+}
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// More is better.
+    PerSecond,
+    /// More is better.
+    BytesPerSecond,
+    /// Less is better.
+    Bytes,
+}
+
+impl Unit {
+    /// The name in a row, and what the figure is divided by for it.
+    pub(super) const fn shown(self) -> (&'static str, f64) {
+        match self {
+            Self::PerSecond => ("1/s", 1.0),
+            Self::BytesPerSecond => ("MB/s", 1e6),
+            Self::Bytes => ("bytes", 1.0),
+        }
+    }
+}
+
+impl Suite {
+    /// Whether a figure needs `program`.
+    pub(super) fn asks(&self, program: Program) -> bool {
+        self.figures.iter().flat_map(|figure| figure.peers).any(|peer| peer.program == program)
+    }
+}
+
+const fn theirs(name: &'static str, wanted: Option<f64>) -> Peer {
+    Peer { name, program: Program::Peers, wanted }
+}
+
+const fn timed(name: &'static str, unit: Unit, peers: &'static [Peer]) -> Figure {
+    Figure { name, unit, bytes: 0, rounds: 7, peers }
+}
+
+const fn grows(name: &'static str, unit: Unit, peers: &'static [Peer]) -> Figure {
+    Figure { name, unit, bytes: 0, rounds: 3, peers }
+}
+
+/// With identities: a proof and a card on each side, which no peer has.
+const WITH_IDENTITIES: [Peer; 2] = [theirs("snow", Some(0.9)), theirs("clatter", Some(1.6))];
+const BARE: [Peer; 2] = [theirs("snow", Some(1.0)), theirs("clatter", Some(2.5))];
+/// What is left when both sides have verified the other's card before.
+const CARDS_KNOWN: [Peer; 2] = [theirs("snow", None), theirs("clatter", None)];
+const RAW: [Peer; 2] = [theirs("aws-lc", None), theirs("snow", None)];
+const RAW_16: [Peer; 2] = [theirs("aws-lc", Some(0.9)), theirs("snow", None)];
+const STREAMS: [Peer; 3] =
+    [theirs("plain", None), theirs("rustls", Some(1.0)), theirs("snowstorm", Some(3.0))];
+const X_WING_2: [Peer; 1] = [Peer { name: "x-wing", program: Program::XWing, wanted: Some(2.0) }];
+const X_WING_3: [Peer; 1] = [Peer { name: "x-wing", program: Program::XWing, wanted: Some(3.0) }];
+const ONE_PINNED: [Peer; 1] =
+    [Peer { name: "accepts, 1 pinned", program: Program::Ours, wanted: None }];
+
+const SUITES: [Suite; 4] = [
+    Suite {
+        name: "handshake",
+        figures: &[
+            timed("XX", Unit::PerSecond, &WITH_IDENTITIES),
+            timed("IK+psk0", Unit::PerSecond, &WITH_IDENTITIES),
+            timed("XX bare", Unit::PerSecond, &BARE),
+            timed("IK+psk0 bare", Unit::PerSecond, &BARE),
+            timed("XX, cards known", Unit::PerSecond, &CARDS_KNOWN),
+            timed("IK+psk0, cards known", Unit::PerSecond, &CARDS_KNOWN),
+        ],
+    },
+    Suite {
+        name: "record",
+        figures: &[
+            timed("seal+open 1KiB", Unit::BytesPerSecond, &RAW),
+            timed("seal+open 16KiB", Unit::BytesPerSecond, &RAW_16),
+            timed("seal+open 64KiB", Unit::BytesPerSecond, &RAW),
+            Figure {
+                name: "tcp 4GiB",
+                unit: Unit::BytesPerSecond,
+                bytes: 4 << 30,
+                rounds: 3,
+                peers: &STREAMS,
+            },
+        ],
+    },
+    Suite {
+        name: "xwing",
+        figures: &[
+            timed("encapsulate", Unit::PerSecond, &X_WING_2),
+            timed("decapsulate", Unit::PerSecond, &X_WING_3),
+        ],
+    },
+    Suite {
+        name: "growth",
+        figures: &[
+            grows("memory per idle channel", Unit::Bytes, &[]),
+            grows("memory per pending handshake", Unit::Bytes, &[]),
+            grows("accepts, 1 pinned", Unit::PerSecond, &[]),
+            grows("accepts, 100 pinned", Unit::PerSecond, &ONE_PINNED),
+            grows("accepts, 10000 pinned", Unit::PerSecond, &ONE_PINNED),
+        ],
+    },
+];
+
+/// The names of all suites.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    SUITES.iter().map(|suite| suite.name)
+}
+
+/// The suite of this name.
+pub(super) fn find(name: &str) -> Option<&'static Suite> {
+    static ALL: [Suite; 4] = SUITES;
+    ALL.iter().find(|suite| suite.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_in_their_suite() {
+        for suite in &SUITES {
+            let mut names: Vec<_> = suite.figures.iter().map(|figure| figure.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), suite.figures.len(), "{}", suite.name);
+            assert!(find(suite.name).is_some());
+        }
+    }
+
+    #[test]
+    fn a_figure_of_ours_is_set_beside_one_of_its_suite() {
+        for suite in &SUITES {
+            for peer in suite.figures.iter().flat_map(|figure| figure.peers) {
+                let known = suite.figures.iter().any(|figure| figure.name == peer.name);
+                assert_eq!(known, peer.program == Program::Ours, "{}", peer.name);
+            }
+        }
+    }
+}
