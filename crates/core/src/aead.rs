@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{Error, backend, secret::Secret};
+use crate::{Error, backend, secret::Secret, wipe};
 
 /// Length of a nonce, in bytes.
 pub const NONCE_LEN: usize = 12;
@@ -81,7 +81,7 @@ pub fn xchacha_seal(
     associated: &[u8],
     message: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let tag = backend::xchacha_seal(key.expose(), nonce, associated, message)
+    let tag = wipe::stack(|| backend::xchacha_seal(key.expose(), nonce, associated, message))
         .ok_or(Error::Misuse("a message over 2^38 bytes"))?;
     message.extend_from_slice(&tag);
     Ok(())
@@ -99,7 +99,7 @@ pub fn xchacha_open(
 ) -> Result<(), Error> {
     let opened = sealed.last_chunk::<TAG_LEN>().copied().and_then(|tag| {
         sealed.truncate(sealed.len().saturating_sub(TAG_LEN));
-        backend::xchacha_open(key.expose(), nonce, associated, sealed, &tag)
+        wipe::stack(|| backend::xchacha_open(key.expose(), nonce, associated, sealed, &tag))
     });
     opened.ok_or_else(|| {
         sealed.fill(0);

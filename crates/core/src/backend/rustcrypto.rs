@@ -8,21 +8,27 @@ use crate::{
     Error,
     aead::{Algorithm, NONCE_LEN, TAG_LEN},
     kem::{CIPHERTEXT_LEN, PUBLIC_LEN, SEED_LEN},
+    wipe::{self, Wiped},
 };
 
+/// The ciphers clear their keys. But they have room for the state of each processor's
+/// instructions and write that of one: the rest is what was on the stack before, hence the box
+/// that is overwritten as a whole.
 pub(crate) enum Cipher {
-    Aes256Gcm(Box<Aes256Gcm>),
-    ChaCha20Poly1305(Box<ChaCha20Poly1305>),
+    Aes256Gcm(Wiped<Aes256Gcm>),
+    ChaCha20Poly1305(Wiped<ChaCha20Poly1305>),
 }
 
 impl Cipher {
     pub(crate) fn new(algorithm: Algorithm, key: &[u8; 32]) -> Result<Self, Error> {
-        Ok(match algorithm {
-            Algorithm::Aes256Gcm => Self::Aes256Gcm(Box::new(Aes256Gcm::new(key.into()))),
+        // Before, too: what another key left there would be in the box for as long as this one.
+        wipe::stack(|| ());
+        Ok(wipe::stack(|| match algorithm {
+            Algorithm::Aes256Gcm => Self::Aes256Gcm(Wiped::new(Aes256Gcm::new(key.into()))),
             Algorithm::ChaCha20Poly1305 => {
-                Self::ChaCha20Poly1305(Box::new(ChaCha20Poly1305::new(key.into())))
+                Self::ChaCha20Poly1305(Wiped::new(ChaCha20Poly1305::new(key.into())))
             }
-        })
+        }))
     }
 
     pub(crate) fn seal(
