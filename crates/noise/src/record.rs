@@ -16,6 +16,7 @@ use sealwire_core::{
     kdf,
     label::Label,
     secret::Secret,
+    wipe,
 };
 
 use crate::Error;
@@ -156,6 +157,14 @@ impl Direction {
         let next = kdf::hkdf(&[0; 32], self.key.expose(), &info);
         *self = Self::new(self.suite, next, self.limits)?;
         Ok(())
+    }
+}
+
+impl Drop for Direction {
+    fn drop(&mut self) {
+        // What sealing and opening left of the key on the stack. Once, and not for each record:
+        // that would cost as much as the record does.
+        wipe::stack(|| ());
     }
 }
 
