@@ -1,6 +1,6 @@
 //! Helpers that the tests of several crates share: seeded and broken random number
-//! generators, vector files, a search for leaked secrets, and the X25519 keys that give a zero
-//! secret.
+//! generators, vector files, searches for secrets in texts and in memory, and the X25519 keys
+//! that give a zero secret.
 //!
 //! It depends on no Sealwire crate, so that any of them can use it in its unit tests.
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@
 )]
 
 pub mod leak;
+pub mod memory;
 pub mod rng;
 pub mod vectors;
 
