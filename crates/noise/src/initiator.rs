@@ -46,7 +46,6 @@ use sealwire_core::{
     keystore::KxId,
     label::Label,
     secret::Secret,
-    wipe::stack,
 };
 
 use crate::{
@@ -118,21 +117,19 @@ pub fn start_xx<R: TryCryptoRng + ?Sized>(
     offered: SuiteSet,
     rng: &mut R,
 ) -> Result<(Preamble, Vec<u8>, XxSent), Error> {
-    stack(|| {
-        let prepared = Prepared::initiator(rng)?;
-        let preamble = Preamble::xx(suite, offered)?;
-        let mut machine = Machine::new(Setup {
-            params: Pattern::Xx.params(suite)?,
-            role: Role::Initiator,
-            prologue: &preamble.prologue()?,
-            handle: local.handle()?,
-            prepared,
-            remote: None,
-            psks: &[],
-        })?;
-        let message = machine.write(&[])?;
-        Ok((preamble, message, XxSent { local, suite, machine }))
-    })
+    let prepared = Prepared::initiator(rng)?;
+    let preamble = Preamble::xx(suite, offered)?;
+    let mut machine = Machine::new(Setup {
+        params: Pattern::Xx.params(suite)?,
+        role: Role::Initiator,
+        prologue: &preamble.prologue()?,
+        handle: local.handle()?,
+        prepared,
+        remote: None,
+        psks: &[],
+    })?;
+    let message = machine.write(&[])?;
+    Ok((preamble, message, XxSent { local, suite, machine }))
 }
 
 /// XX after message 1.
@@ -150,16 +147,14 @@ impl XxSent {
     /// # Errors
     /// [`Error::Handshake`] or [`Error::Decode`]; the handshake is over.
     pub fn read(self, message: &[u8]) -> Result<Claim<XxReplied>, Error> {
-        stack(|| {
-            let Self { local, suite, mut machine } = self;
-            let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Xx, 2), message)?;
-            // XX 2 cannot name the initiator, whom the responder does not know yet.
-            Ok(Claim {
-                payload,
-                transcript,
-                own_id: Vec::new(),
-                next: XxReplied { local, suite, machine },
-            })
+        let Self { local, suite, mut machine } = self;
+        let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Xx, 2), message)?;
+        // XX 2 cannot name the initiator, whom the responder does not know yet.
+        Ok(Claim {
+            payload,
+            transcript,
+            own_id: Vec::new(),
+            next: XxReplied { local, suite, machine },
         })
     }
 }
@@ -178,20 +173,18 @@ impl XxReplied {
     /// # Errors
     /// [`Error::KeyStore`] or [`Error::Misuse`].
     pub fn finish(self, responder_id: &[u8]) -> Result<(Vec<u8>, Session), Error> {
-        stack(|| {
-            let Self { local, suite, mut machine } = self;
-            let transcript = Transcript {
-                suite,
-                pattern: Pattern::Xx,
-                role: Role::Initiator,
-                hash: machine.hash()?,
-                ephemeral: None,
-                static_key: local.handle()?.public,
-            };
-            let payload = local.payload(&transcript, responder_id, None)?;
-            let message = machine.write(&payload)?;
-            Ok((message, machine.finish(suite, Role::Initiator)?))
-        })
+        let Self { local, suite, mut machine } = self;
+        let transcript = Transcript {
+            suite,
+            pattern: Pattern::Xx,
+            role: Role::Initiator,
+            hash: machine.hash()?,
+            ephemeral: None,
+            static_key: local.handle()?.public,
+        };
+        let payload = local.payload(&transcript, responder_id, None)?;
+        let message = machine.write(&payload)?;
+        Ok((message, machine.finish(suite, Role::Initiator)?))
     }
 }
 
@@ -207,34 +200,32 @@ pub fn start_ik<R: TryCryptoRng + ?Sized>(
     offered: SuiteSet,
     rng: &mut R,
 ) -> Result<(Preamble, Vec<u8>, IkSent), Error> {
-    stack(|| {
-        let prepared = Prepared::initiator(rng)?;
-        let (ciphertext, shared) = responder.kem_key.encapsulate(rng)?;
-        let psk = psk0(suite, responder.kem_key, &ciphertext, &shared)?;
-        let mut preamble = Preamble::ik(suite, offered, responder.kx, ciphertext)?;
-        let mut machine = Machine::new(Setup {
-            params: Pattern::Ik.params(suite)?,
-            role: Role::Initiator,
-            prologue: &preamble.prologue()?,
-            handle: local.handle()?,
-            prepared,
-            remote: Some(responder.static_key),
-            psks: &[(0, &psk)],
-        })?;
-        let transcript = Transcript {
-            suite,
-            pattern: Pattern::Ik,
-            role: Role::Initiator,
-            hash: machine.hash()?,
-            ephemeral: Some(*machine.ephemeral().as_bytes()),
-            static_key: local.handle()?.public,
-        };
-        let payload = local.payload(&transcript, responder.id, Some(responder.card_hash))?;
-        let message = machine.write(&payload)?;
-        preamble.close_gate(&GateKey::new(responder.kem_key)?, &message);
-        let own_id = local.introduction.id;
-        Ok((preamble, message, IkSent { own_id, suite, machine }))
-    })
+    let prepared = Prepared::initiator(rng)?;
+    let (ciphertext, shared) = responder.kem_key.encapsulate(rng)?;
+    let psk = psk0(suite, responder.kem_key, &ciphertext, &shared)?;
+    let mut preamble = Preamble::ik(suite, offered, responder.kx, ciphertext)?;
+    let mut machine = Machine::new(Setup {
+        params: Pattern::Ik.params(suite)?,
+        role: Role::Initiator,
+        prologue: &preamble.prologue()?,
+        handle: local.handle()?,
+        prepared,
+        remote: Some(responder.static_key),
+        psks: &[(0, &psk)],
+    })?;
+    let transcript = Transcript {
+        suite,
+        pattern: Pattern::Ik,
+        role: Role::Initiator,
+        hash: machine.hash()?,
+        ephemeral: Some(*machine.ephemeral().as_bytes()),
+        static_key: local.handle()?.public,
+    };
+    let payload = local.payload(&transcript, responder.id, Some(responder.card_hash))?;
+    let message = machine.write(&payload)?;
+    preamble.close_gate(&GateKey::new(responder.kem_key)?, &message);
+    let own_id = local.introduction.id;
+    Ok((preamble, message, IkSent { own_id, suite, machine }))
 }
 
 /// IK after message 1.
@@ -257,11 +248,9 @@ impl IkSent {
     /// # Errors
     /// [`Error::Handshake`] or [`Error::Decode`]; the handshake is over.
     pub fn read(self, message: &[u8]) -> Result<Claim<IkProven>, Error> {
-        stack(|| {
-            let Self { own_id, suite, mut machine } = self;
-            let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Ik, 2), message)?;
-            Ok(Claim { payload, transcript, own_id, next: IkProven { suite, machine } })
-        })
+        let Self { own_id, suite, mut machine } = self;
+        let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Ik, 2), message)?;
+        Ok(Claim { payload, transcript, own_id, next: IkProven { suite, machine } })
     }
 }
 
@@ -279,12 +268,10 @@ impl IkProven {
     /// # Errors
     /// [`Error::Unreachable`] only.
     pub fn finish(self) -> Result<(Vec<u8>, Session), Error> {
-        stack(|| {
-            let mut session = self.machine.finish(self.suite, Role::Initiator)?;
-            let mut confirmation = Vec::new();
-            session.sealer.seal_data(&[], &mut confirmation)?;
-            Ok((confirmation, session))
-        })
+        let mut session = self.machine.finish(self.suite, Role::Initiator)?;
+        let mut confirmation = Vec::new();
+        session.sealer.seal_data(&[], &mut confirmation)?;
+        Ok((confirmation, session))
     }
 }
 

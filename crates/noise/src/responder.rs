@@ -9,7 +9,7 @@
 //! checks it again: it takes one HMAC, and no order of calls can skip it.
 
 use rand_core::TryCryptoRng;
-use sealwire_core::{Suite, keystore::KeyUse, secret::Secret, wipe::stack};
+use sealwire_core::{Suite, keystore::KeyUse, secret::Secret};
 
 use crate::{
     Claim, Error, GateKey, Local, Pattern, Preamble, Role, Session,
@@ -31,20 +31,18 @@ pub fn answer_xx<R: TryCryptoRng + ?Sized>(
     message1: &[u8],
     rng: &mut R,
 ) -> Result<(Vec<u8>, XxAnswered), Error> {
-    stack(|| {
-        if preamble.pattern() != Pattern::Xx {
-            return Err(Error::Misuse("the preamble is for IK"));
-        }
-        Pattern::Xx.check_length(1, message1)?;
-        let suite = preamble.suite();
-        let mut machine = start(&local, preamble, Prepared::responder(rng)?, &[])?;
-        // HS-10: message 1 has an empty payload, which its length has shown.
-        machine.read(message1)?;
-        let transcript = own_transcript(&local, &machine, suite, Pattern::Xx)?;
-        let payload = local.payload(&transcript, &[], None)?;
-        let message2 = machine.write(&payload)?;
-        Ok((message2, XxAnswered { own_id: local.introduction.id, suite, machine }))
-    })
+    if preamble.pattern() != Pattern::Xx {
+        return Err(Error::Misuse("the preamble is for IK"));
+    }
+    Pattern::Xx.check_length(1, message1)?;
+    let suite = preamble.suite();
+    let mut machine = start(&local, preamble, Prepared::responder(rng)?, &[])?;
+    // HS-10: message 1 has an empty payload, which its length has shown.
+    machine.read(message1)?;
+    let transcript = own_transcript(&local, &machine, suite, Pattern::Xx)?;
+    let payload = local.payload(&transcript, &[], None)?;
+    let message2 = machine.write(&payload)?;
+    Ok((message2, XxAnswered { own_id: local.introduction.id, suite, machine }))
 }
 
 /// XX after message 2.
@@ -67,12 +65,10 @@ impl XxAnswered {
     /// # Errors
     /// [`Error::Handshake`] or [`Error::Decode`]; the handshake is over.
     pub fn read(self, message: &[u8]) -> Result<Claim<Session>, Error> {
-        stack(|| {
-            let Self { own_id, suite, mut machine } = self;
-            let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Xx, 3), message)?;
-            let next = machine.finish(suite, Role::Responder)?;
-            Ok(Claim { payload, transcript, own_id, next })
-        })
+        let Self { own_id, suite, mut machine } = self;
+        let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Xx, 3), message)?;
+        let next = machine.finish(suite, Role::Responder)?;
+        Ok(Claim { payload, transcript, own_id, next })
     }
 }
 
@@ -88,25 +84,23 @@ pub fn answer_ik<R: TryCryptoRng + ?Sized>(
     message1: &[u8],
     rng: &mut R,
 ) -> Result<Claim<IkProven>, Error> {
-    stack(|| {
-        let (Some(kx), Some(ciphertext)) = (preamble.kx(), preamble.ciphertext()) else {
-            return Err(Error::Misuse("the preamble is for XX"));
-        };
-        if kx != local.kx {
-            return Err(Error::Misuse("the preamble names another set of exchange keys"));
-        }
-        Pattern::Ik.check_length(1, message1)?;
-        let public = local.keys.public(kx)?.kem;
-        preamble.check_gate(&GateKey::new(&public)?, message1)?;
-        let suite = preamble.suite();
-        let prepared = Prepared::responder(rng)?;
-        let shared = local.keys.decapsulate(kx, KeyUse::Handshake, ciphertext)?;
-        let psk = psk0(suite, &public, ciphertext, &shared)?;
-        let mut machine = start(&local, preamble, prepared, &[(0, &psk)])?;
-        let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Ik, 1), message1)?;
-        let own_id = local.introduction.id.clone();
-        Ok(Claim { payload, transcript, own_id, next: IkProven { local, suite, machine } })
-    })
+    let (Some(kx), Some(ciphertext)) = (preamble.kx(), preamble.ciphertext()) else {
+        return Err(Error::Misuse("the preamble is for XX"));
+    };
+    if kx != local.kx {
+        return Err(Error::Misuse("the preamble names another set of exchange keys"));
+    }
+    Pattern::Ik.check_length(1, message1)?;
+    let public = local.keys.public(kx)?.kem;
+    preamble.check_gate(&GateKey::new(&public)?, message1)?;
+    let suite = preamble.suite();
+    let prepared = Prepared::responder(rng)?;
+    let shared = local.keys.decapsulate(kx, KeyUse::Handshake, ciphertext)?;
+    let psk = psk0(suite, &public, ciphertext, &shared)?;
+    let mut machine = start(&local, preamble, prepared, &[(0, &psk)])?;
+    let (payload, transcript) = read_claim(&mut machine, suite, (Pattern::Ik, 1), message1)?;
+    let own_id = local.introduction.id.clone();
+    Ok(Claim { payload, transcript, own_id, next: IkProven { local, suite, machine } })
 }
 
 /// IK after message 1 of a proven initiator.
@@ -123,13 +117,11 @@ impl IkProven {
     /// # Errors
     /// [`Error::KeyStore`] or [`Error::Misuse`].
     pub fn reply(self, initiator_id: &[u8]) -> Result<(Vec<u8>, IkReplied), Error> {
-        stack(|| {
-            let Self { local, suite, mut machine } = self;
-            let transcript = own_transcript(&local, &machine, suite, Pattern::Ik)?;
-            let payload = local.payload(&transcript, initiator_id, None)?;
-            let message2 = machine.write(&payload)?;
-            Ok((message2, IkReplied { session: machine.finish(suite, Role::Responder)? }))
-        })
+        let Self { local, suite, mut machine } = self;
+        let transcript = own_transcript(&local, &machine, suite, Pattern::Ik)?;
+        let payload = local.payload(&transcript, initiator_id, None)?;
+        let message2 = machine.write(&payload)?;
+        Ok((message2, IkReplied { session: machine.finish(suite, Role::Responder)? }))
     }
 }
 
