@@ -15,6 +15,7 @@ use crate::{
     error::{Exit, Failure},
     home::Home,
     output::Output,
+    protection::Protection,
 };
 
 /// End-to-end encryption between agents
@@ -57,23 +58,24 @@ enum Command {
 
 /// Reads the arguments, runs the command, and tells how it went.
 pub(crate) fn main() -> ExitCode {
+    let protection = Protection::start();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, arguments.iter().any(|argument| argument == "--json")),
     };
     let output = Output::new(cli.json);
-    match run(cli, &output) {
+    match run(cli, &output, &protection) {
         Ok(exit) => exit,
         Err(failure) => output.failure(&failure).into(),
     }
 }
 
-fn run(cli: Cli, output: &Output) -> Result<ExitCode, Failure> {
+fn run(cli: Cli, output: &Output, protection: &Protection) -> Result<ExitCode, Failure> {
     let Cli { home, json: _, command } = cli;
     let home = || Home::locate(home);
     match command {
-        Command::Id(command) => id::run(command, &home()?, output),
+        Command::Id(command) => id::run(command, &home()?, output, protection),
         Command::Trust(command) => trust::run(command, &home()?, output),
         Command::Listen(args) => listen::run(args, &home()?, output),
         Command::Connect(args) => connect::run(args, &home()?, output),

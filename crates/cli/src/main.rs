@@ -19,6 +19,7 @@ mod output;
 mod passphrase;
 mod pipe;
 mod progress;
+mod protection;
 mod stdio;
 mod text;
 mod view;

@@ -15,6 +15,7 @@ use crate::{
     home::Home,
     output::Output,
     passphrase,
+    protection::Protection,
     text::{Plain, utc},
     view::{CardView, list},
 };
@@ -26,7 +27,7 @@ pub(crate) enum Command {
     /// Asks for a passphrase, which seals the keys, or takes it from SEALWIRE_PASSPHRASE.
     /// Existing keys are never overwritten.
     New,
-    /// Show this agent's id and card
+    /// Show this agent's id and card, and how its keys are protected in memory
     Show,
     /// Print this agent's card, to hand to peers
     ///
@@ -39,10 +40,15 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) fn run(command: Command, home: &Home, output: &Output) -> Result<ExitCode, Failure> {
+pub(crate) fn run(
+    command: Command,
+    home: &Home,
+    output: &Output,
+    protection: &Protection,
+) -> Result<ExitCode, Failure> {
     match command {
         Command::New => new(home, output)?,
-        Command::Show => show(home, output)?,
+        Command::Show => show(home, output, protection)?,
         Command::Card { renew } => card(home, renew, output)?,
     }
     Ok(Exit::Done.into())
@@ -95,28 +101,31 @@ fn exists(error: custody::Error) -> Failure {
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct Shown<'a> {
     #[serde(flatten)]
     card: CardView,
     home: String,
     /// Exchange keys that peers may use, newest first.
     kx_ids: Vec<u32>,
     expired: bool,
+    /// Of this process, and so of every other command in the same place.
+    protection: &'a Protection,
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { card, home, kx_ids, expired } = self;
+        let Self { card, home, kx_ids, expired, protection } = self;
         let end = utc(Timestamp::from_secs(card.not_after));
         let state = if *expired { "expired on" } else { "valid until" };
         writeln!(f, "id             {}", card.id)?;
         writeln!(f, "home           {home}")?;
         writeln!(f, "exchange keys  number {}", list(kx_ids))?;
-        write!(f, "card           {}, {state} {end}", card.sequence)
+        writeln!(f, "card           {}, {state} {end}", card.sequence)?;
+        write!(f, "{protection}")
     }
 }
 
-fn show(home: &Home, output: &Output) -> Result<(), Failure> {
+fn show(home: &Home, output: &Output, protection: &Protection) -> Result<(), Failure> {
     home.require_identity()?;
     let now = agent::wall();
     let cards = cards::read(home, now)?;
@@ -129,6 +138,7 @@ fn show(home: &Home, output: &Output) -> Result<(), Failure> {
         home: home.to_string(),
         kx_ids,
         expired: now > card.not_after(),
+        protection,
     })
 }
 
