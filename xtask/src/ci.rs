@@ -29,6 +29,7 @@ const JOBS: [Job; 19] = [
     job("test-portable", "all library tests with the portable backend", test::portable),
     job("doctests", "the examples in the documentation", test::doctests),
     job("simd-off", "core's tests without SIMD", test::simd_off),
+    job("memory", "the search of memory for secrets, in release, with both backends", test::memory),
     job("vectors", "the count of vectors that the test jobs passed", vectors::count),
     job("leaf-builds", "each core alone, without default features", build::leaves),
     job("interop", "Noise, classical and ours, against another implementation", interop::noise),

@@ -80,6 +80,16 @@ pub(crate) fn without_simd() -> String {
     flags.join(" ")
 }
 
+/// The search of memory for secrets once more as it is shipped (attack T35): an optimiser moves
+/// and keeps what a debug build does not.
+pub(crate) fn memory(context: &mut Context) -> JobResult {
+    let selection = "--release --package sealwire-noise --package sealwire-custody --test memory";
+    for features in ["", "--features sealwire-noise/fast,sealwire-custody/fast"] {
+        run(&mut cargo(context, &format!("test --quiet {selection} {features}")))?;
+    }
+    Ok(())
+}
+
 /// Where cargo builds: the workspace's target folder or the user's choice.
 pub(crate) fn target_folder(context: &Context) -> Result<std::path::PathBuf, Stop> {
     let arguments = "metadata --format-version 1 --no-deps";
