@@ -7,13 +7,24 @@ use crate::process;
 
 /// Crates usable alone, without the facade. Each is linted with no features
 /// and with all.
-pub(crate) const LEAVES: [&str; 5] =
-    ["sealwire-core", "sealwire-hybrid", "sealwire-identity", "sealwire-noise", "sealwire-custody"];
+pub(crate) const LEAVES: [&str; 6] = [
+    "sealwire-core",
+    "sealwire-hybrid",
+    "sealwire-identity",
+    "sealwire-noise",
+    "sealwire-ratchet",
+    "sealwire-custody",
+];
 
 /// Leaf crates without clock, files and OS randomness: they build without
 /// default features and never reach tokio then.
-pub(crate) const CORES: [&str; 4] =
-    ["sealwire-core", "sealwire-hybrid", "sealwire-identity", "sealwire-noise"];
+pub(crate) const CORES: [&str; 5] = [
+    "sealwire-core",
+    "sealwire-hybrid",
+    "sealwire-identity",
+    "sealwire-noise",
+    "sealwire-ratchet",
+];
 
 /// A crate of this workspace.
 #[derive(Debug)]

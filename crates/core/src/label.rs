@@ -32,9 +32,35 @@ impl Label {
     pub const RECORD_REKEY: Self = Self("sealwire/v1/record/rekey");
     /// The value that names a channel to protocols above it.
     pub const CHANNEL_BINDING: Self = Self("sealwire/v1/channel-binding");
+    /// Signature over a prekey bundle.
+    pub const PREKEY_BUNDLE: Self = Self("sealwire/v1/prekey/bundle");
+    /// Signature over the root of a page of one-time prekeys.
+    pub const PREKEY_PAGE: Self = Self("sealwire/v1/prekey/page");
+    /// The secret of an agreement, SK.
+    pub const AGREEMENT_SK: Self = Self("sealwire/v1/agreement/sk");
+    /// What both sides of an agreement must see alike, AD.
+    pub const AGREEMENT_AD: Self = Self("sealwire/v1/agreement/ad");
+    /// Key and nonce under which a first message names its sender.
+    pub const AGREEMENT_IDENTITY: Self = Self("sealwire/v1/agreement/identity");
+    /// Signature of the sender of a first message.
+    pub const AGREEMENT_PROOF: Self = Self("sealwire/v1/agreement/proof");
+    /// Names a first message that could be replayed.
+    pub const AGREEMENT_REPLAY: Self = Self("sealwire/v1/agreement/replay");
+    /// First root key and header keys of a ratchet.
+    pub const RATCHET_START: Self = Self("sealwire/v1/ratchet/start");
+    /// A root step from X25519 alone.
+    pub const RATCHET_ROOT: Self = Self("sealwire/v1/ratchet/root");
+    /// A root step from X25519 and a KEM secret.
+    pub const RATCHET_ROOT_PQ: Self = Self("sealwire/v1/ratchet/root-pq");
+    /// Key and nonce of one message.
+    pub const RATCHET_MESSAGE: Self = Self("sealwire/v1/ratchet/message");
+    /// The secret of one round of the KEM ratchet, k_e.
+    pub const RATCHET_KEM: Self = Self("sealwire/v1/ratchet/kem");
+    /// The name of a session, by which two sides settle on one.
+    pub const RATCHET_SESSION_ID: Self = Self("sealwire/v1/ratchet/session-id");
 
     /// Every label, for the test that they are distinct.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 22] = [
         Self::CARD,
         Self::SCORE,
         Self::NOISE_PROLOGUE,
@@ -44,6 +70,19 @@ impl Label {
         Self::RECORD_KEY,
         Self::RECORD_REKEY,
         Self::CHANNEL_BINDING,
+        Self::PREKEY_BUNDLE,
+        Self::PREKEY_PAGE,
+        Self::AGREEMENT_SK,
+        Self::AGREEMENT_AD,
+        Self::AGREEMENT_IDENTITY,
+        Self::AGREEMENT_PROOF,
+        Self::AGREEMENT_REPLAY,
+        Self::RATCHET_START,
+        Self::RATCHET_ROOT,
+        Self::RATCHET_ROOT_PQ,
+        Self::RATCHET_MESSAGE,
+        Self::RATCHET_KEM,
+        Self::RATCHET_SESSION_ID,
     ];
 
     /// The bare label, as a salt.
