@@ -1,6 +1,6 @@
 //! Helpers that the tests of several crates share: seeded and broken random number
-//! generators, vector files, searches for secrets in texts and in memory, and the X25519 keys
-//! that give a zero secret.
+//! generators, vector files, the corpora of the fuzz targets, searches for secrets in texts and
+//! in memory, and the X25519 keys that give a zero secret.
 //!
 //! It depends on no Sealwire crate, so that any of them can use it in its unit tests.
 #![forbid(unsafe_code)]
@@ -8,9 +8,11 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "test helpers fail the test that calls them"
 )]
 
+pub mod corpus;
 pub mod leak;
 pub mod memory;
 pub mod rng;
