@@ -1,6 +1,7 @@
-//! Classical Noise through the same resolver, for interoperability tests, and the hybrid
-//! handshakes without identities, to measure them (feature `hazmat`). No Sealwire peer ever
-//! speaks either, and no code of this crate's other modules can reach them.
+//! Classical Noise through the same resolver, for interoperability tests; the hybrid handshakes
+//! without identities, to measure them; and sessions without a handshake, to fuzz what comes
+//! after it (feature `hazmat`). No Sealwire peer ever speaks any of them, and no code of this
+//! crate's other modules can reach them.
 
 use std::sync::Arc;
 
@@ -200,6 +201,15 @@ impl Hybrid {
     pub fn finish(self) -> Result<Session, Error> {
         stack(|| self.machine.finish(self.suite, self.role))
     }
+}
+
+/// The end of this role of a session that no handshake made, with these record keys: the
+/// initiator's sending key comes first. Its channel binding is zero.
+///
+/// # Errors
+/// [`Error::Unreachable`] only.
+pub fn session(suite: Suite, role: Role, keys: [Secret<32>; 2]) -> Result<Session, Error> {
+    Session::new(suite, role, keys, [0; 32])
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@
 //!
 //! - `tokio`: `NoiseStream` and the handshake frames over any byte stream.
 //! - `fast`: faster primitives. Same bytes, same errors.
-//! - `hazmat`: classical Noise, for interoperability tests only.
+//! - `hazmat`: classical Noise and sessions without a handshake, for tests only.
 //!
 //! # Security
 //!

@@ -14,7 +14,6 @@ use zeroize::Zeroizing;
 
 use crate::{
     Error, Role,
-    record::{Opener, Sealer},
     resolver::{Prepared, PreparedKem, Resolver, STATIC_HANDLE, StaticHandle},
     session::Session,
 };
@@ -151,19 +150,10 @@ impl Machine {
             let info = Label::RECORD_KEY.context(Some(suite), &[&[direction]])?;
             Ok(sealwire_core::kdf::hkdf(&hash, split, &info))
         };
-        let (to_responder, to_initiator) = (key(to_responder, 0)?, key(to_initiator, 1)?);
-        let (sending, receiving) = match role {
-            Role::Initiator => (to_responder, to_initiator),
-            Role::Responder => (to_initiator, to_responder),
-        };
+        let keys = [key(to_responder, 0)?, key(to_initiator, 1)?];
         let info = Label::CHANNEL_BINDING.context(Some(suite), &[])?;
         let binding: Secret<32> = sealwire_core::kdf::hkdf(&[0; 32], &hash, &info);
-        Ok(Session {
-            sealer: Sealer::new(suite, sending)?,
-            opener: Opener::new(suite, receiving)?,
-            binding: *binding.expose(),
-            suite,
-        })
+        Session::new(suite, role, keys, *binding.expose())
     }
 
     /// The two keys of Noise's Split(), the initiator's sending key first.

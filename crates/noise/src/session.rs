@@ -1,8 +1,11 @@
 //! An established session: the two record directions and the channel binding.
 
-use sealwire_core::Suite;
+use sealwire_core::{Suite, secret::Secret};
 
-use crate::record::{Opener, Sealer};
+use crate::{
+    Error, Role,
+    record::{Opener, Sealer},
+};
 
 /// What a completed handshake leaves: one sealer, one opener, nothing of the handshake itself.
 ///
@@ -17,11 +20,26 @@ use crate::record::{Opener, Sealer};
 pub struct Session {
     pub(crate) sealer: Sealer,
     pub(crate) opener: Opener,
-    pub(crate) binding: [u8; 32],
-    pub(crate) suite: Suite,
+    binding: [u8; 32],
+    suite: Suite,
 }
 
 impl Session {
+    /// The end of this role, from the record keys: the initiator's sending key comes first.
+    pub(crate) fn new(
+        suite: Suite,
+        role: Role,
+        [to_responder, to_initiator]: [Secret<32>; 2],
+        binding: [u8; 32],
+    ) -> Result<Self, Error> {
+        let (sending, receiving) = match role {
+            Role::Initiator => (to_responder, to_initiator),
+            Role::Responder => (to_initiator, to_responder),
+        };
+        let (sealer, opener) = (Sealer::new(suite, sending)?, Opener::new(suite, receiving)?);
+        Ok(Self { sealer, opener, binding, suite })
+    }
+
     /// Names this session to protocols above it: both sides have the same value, no other
     /// session has it. Never the handshake hash itself.
     pub fn channel_binding(&self) -> &[u8; 32] {

@@ -14,7 +14,10 @@ use snow::{
 };
 
 use super::*;
-use crate::Pattern;
+use crate::{
+    Pattern,
+    record::{Opener, Sealer},
+};
 
 static ZEROS: LazyLock<Vec<[u8; 32]>> = LazyLock::new(zero_shared_secret_publics);
 

@@ -1,7 +1,7 @@
 use sealwire_core::secret::Secret;
 
 use super::*;
-use crate::record::{CloseReason, Opener, Sealer};
+use crate::record::{CloseReason, Sealer};
 
 fn key(fill: u8) -> Secret<32> {
     Secret::init_with(|key| key.fill(fill))
@@ -11,12 +11,8 @@ fn key(fill: u8) -> Secret<32> {
 fn waiting() -> (Sealer, IkReplied) {
     let suite = Suite::AesGcm;
     let sealer = Sealer::new(suite, key(1)).expect("a key");
-    let session = Session {
-        sealer: Sealer::new(suite, key(2)).expect("a key"),
-        opener: Opener::new(suite, key(1)).expect("a key"),
-        binding: [0; 32],
-        suite,
-    };
+    let session =
+        Session::new(suite, Role::Responder, [key(1), key(2)], [0; 32]).expect("two keys");
     (sealer, IkReplied { session })
 }
 
