@@ -3,11 +3,15 @@
 
 use std::{error::Error, fs, io, path::Path, sync::Arc};
 
-use sealwire_core::{KeyStore, MemoryKeyStore, Suite, SuiteSet, Timestamp, Unverified};
+use sealwire_core::{
+    KeyStore, MemoryKeyStore, Suite, SuiteSet, Timestamp, Unverified, keystore::KeySeeds,
+    label::Label, pad, secret::Secret,
+};
+use sealwire_hybrid::{XWingSecret, seal_to};
 use sealwire_identity::{
     AgentId, Evidence, EvidenceKind, EvidenceList, NewCard, PinStore, PinnedBy, ScoreStatement,
 };
-use sealwire_noise::{Introduction, KnownResponder, Local, initiator, responder};
+use sealwire_noise::{Introduction, KnownResponder, Local, Preamble, initiator, responder};
 use sealwire_testkit::rng::SeededRng;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -16,13 +20,76 @@ const DAY: u64 = 24 * 60 * 60;
 fn main() -> Result<(), Box<dyn Error>> {
     let alice = Arc::new(MemoryKeyStore::generate(&mut SeededRng::new(1))?);
     let bob = Arc::new(MemoryKeyStore::generate(&mut SeededRng::new(2))?);
+    public_keys(&alice)?;
+    key_seeds()?;
+    padding()?;
+    hybrid()?;
     cards(&alice)?;
     ids(&alice)?;
     evidence(&alice, &bob)?;
     pins(&alice, &bob)?;
     handshakes(&alice, &bob)?;
     records()?;
+    conversations()?;
+    endpoints()?;
     key_files()?;
+    Ok(())
+}
+
+fn public_keys(keys: &MemoryKeyStore) -> Result<(), Box<dyn Error>> {
+    let publics = keys.public(keys.newest())?;
+    let (ciphertext, _) = publics.kem.encapsulate(&mut SeededRng::new(3))?;
+    seed("public_keys", "identity", keys.identity().as_bytes())?;
+    seed("public_keys", "exchange", publics.handshake.as_bytes())?;
+    seed("public_keys", "kem", publics.kem.as_bytes())?;
+    seed("public_keys", "ciphertext", ciphertext.as_bytes())?;
+    seed("public_keys", "signature", &[1; 64])?;
+    seed("public_keys", "suites", &SuiteSet::all().to_bytes())?;
+    seed("public_keys", "suites-twice", &[1, 1])?;
+    // 2^255 - 19, and a point of small order.
+    seed("public_keys", "not-canonical", &[&[0xED][..], &[0xFF; 30], &[0x7F]].concat())?;
+    seed("public_keys", "small-order", &[0; 32])?;
+    seed("public_keys", "coefficients-too-large", &[0xFF; 1184])?;
+    Ok(())
+}
+
+fn key_seeds() -> Result<(), Box<dyn Error>> {
+    let mut rng = SeededRng::new(4);
+    let mut seeds = KeySeeds::generate(&mut rng)?;
+    around("key_seeds", "one", &seeds.to_bytes())?;
+    seeds.add_set(&mut rng)?;
+    let two = seeds.to_bytes();
+    seed("key_seeds", "two", &two)?;
+    seed("key_seeds", "none", &[&[1, 0, 0][..], &two[3..35]].concat())?;
+    // The second set twice, so that numbers do not ascend.
+    seed("key_seeds", "twice", &[&[1, 0, 3][..], &two[3..], &two[35 + 132..]].concat())?;
+    seed("key_seeds", "huge-count", &[&[1, 0xFF, 0xFF], &two[3..]].concat())?;
+    Ok(())
+}
+
+fn padding() -> Result<(), Box<dyn Error>> {
+    for (name, len) in [("frame", 2048), ("least", 8)] {
+        let mut content = b"content".to_vec();
+        pad::pad(&mut content, len)?;
+        seed("padding", name, &content)?;
+    }
+    seed("padding", "zeros", &[0; 16])?;
+    seed("padding", "other-mark", &[1, 2, 0x81, 0])?;
+    seed("padding", "empty", &[])?;
+    Ok(())
+}
+
+/// Keys and messages of X-Wing; the recipient is the one that the target knows.
+fn hybrid() -> Result<(), Box<dyn Error>> {
+    let bob = XWingSecret::from_seed(&Secret::init_with(|seed| seed.fill(1)))?;
+    let mut rng = SeededRng::new(1);
+    let info = Label::RECORD_KEY.context(None, &[b"alice to bob"])?;
+    let message = seal_to(bob.public(), &info, b"", b"to Bob", &mut rng)?;
+    let (ciphertext, _) = bob.public().encapsulate(&mut rng)?;
+    around("xwing", "public", &bob.public().to_bytes())?;
+    around("xwing", "ciphertext", &ciphertext.to_bytes())?;
+    around("sealed", "message", &message)?;
+    seed("sealed", "other-share", &[&ciphertext.to_bytes()[..], &message[1120..]].concat())?;
     Ok(())
 }
 
@@ -101,6 +168,7 @@ fn handshakes(
     let (preamble, message1, sent) =
         initiator::start_xx(local(alice, None), Suite::AesGcm, SuiteSet::all(), &mut rng)?;
     around("preamble", "xx", &preamble.to_bytes())?;
+    frames("xx", &preamble, &message1)?;
     seed("preamble", "xx-no-suites", &[1, 1, 1, 0, 0, 0, 0, 0])?;
     seed("preamble", "xx-other-suite", &[1, 1, 1, 1, 2, 0, 0, 0, 0])?;
     let (message2, _) =
@@ -121,9 +189,21 @@ fn handshakes(
     let (preamble, message1, _) =
         initiator::start_ik(local(alice, None), known, Suite::ChaChaPoly, offered, &mut rng)?;
     around("preamble", "ik", &preamble.to_bytes())?;
+    frames("ik", &preamble, &message1)?;
     let claim = responder::answer_ik(local(bob, None), &preamble, &message1, &mut rng)?;
     around("handshake_payload", "ik", &claim.payload().to_bytes())?;
     Ok(())
+}
+
+/// A preamble and a message behind it: a byte for the size of pieces, one for the longest message.
+fn frames(name: &str, preamble: &Preamble, message: &[u8]) -> io::Result<()> {
+    let preamble = preamble.to_bytes();
+    let length = (message.len() as u16).to_be_bytes();
+    let bytes = [&[0x40, 255][..], &preamble, &length, message].concat();
+    seed("frames", name, &bytes)?;
+    seed("frames", &format!("{name}-cut"), &bytes[..bytes.len() - 1])?;
+    seed("frames", &format!("{name}-too-long"), &[&[0x40, 9], &bytes[2..]].concat())?;
+    seed("frames", &format!("{name}-refusal"), &[&bytes[..2], &preamble, &[0, 0]].concat())
 }
 
 /// Scripts: a byte for suite, direction and size of pieces, then steps of two bytes.
@@ -150,6 +230,58 @@ fn records() -> io::Result<()> {
     // A length of 0 in place of the first record is a refusal.
     seed("stream", "nothing", &[0x00])?;
     seed("stream", "refusal", &[0x00, 0x00, 3, 0x05, 0])
+}
+
+/// Scripts: a byte for the suite, then steps of two bytes. Bit 4 of a step is the end, bits 5
+/// to 7 say how often its size is doubled.
+fn conversations() -> io::Result<()> {
+    // Room for, and readiness of, 32,640 bytes in either direction.
+    let open = [0xE8, 255, 0xFA, 255, 0xF8, 255, 0xEA, 255];
+    let scripts: [(&str, &[u8]); 10] = [
+        ("talk", &[0x00, 9, 0x30, 40, 0x05, 0, 0x43, 255, 0x13, 5, 0x15, 0, 0x03, 100]),
+        ("large", &[0xE0, 255, 0xE0, 255, 0x05, 0, 0xF3, 255, 0x33, 9, 0xE2, 200, 0x22, 7]),
+        ("nothing", &[0x00, 0, 0x02, 0, 0x03, 0, 0x13, 0, 0x05, 0]),
+        ("closed", &[0x00, 9, 0x07, 2, 0x00, 1, 0x06, 0, 0x13, 99, 0x13, 99, 0x10, 3, 0x16, 0]),
+        ("shut", &[0x00, 9, 0x06, 0, 0x06, 0, 0x05, 0, 0x13, 4, 0x13, 99, 0x13, 99]),
+        ("flipped", &[0x00, 9, 0x05, 0, 0x1C, 3, 0x13, 99, 0x13, 99, 0x10, 4]),
+        ("cut", &[0x00, 9, 0x06, 0, 0x1D, 30, 0x13, 99, 0x13, 99, 0x00, 3, 0x05, 0]),
+        ("reset", &[0x00, 9, 0x05, 0, 0x1E, 0, 0x13, 99, 0x03, 99]),
+        ("unwritten", &[0x00, 9, 0x0F, 0, 0x05, 0, 0x00, 9, 0x10, 7, 0x15, 0, 0x03, 99]),
+        ("timed-out", &[0x0F, 1, 0x00, 9, 0x00, 9, 0x03, 99]),
+    ];
+    for (name, script) in scripts {
+        seed("duplex", name, &[&[0], &open[..], script].concat())?;
+    }
+    // Nothing is let through before a few bytes are, again and again.
+    let drip = [&[1, 0xE0, 255, 0x05, 0, 0x13, 9][..], &[0x28, 5, 0x1A, 9, 0x13, 7].repeat(20)];
+    seed("duplex", "drip", &drip.concat())
+}
+
+/// Scripts: a byte for suite and pattern, then steps of two bytes. Bit 4 of a step is the
+/// direction, bits 5 to 7 are the higher bits of its argument.
+fn endpoints() -> io::Result<()> {
+    let scripts: [(&str, &[u8]); 12] = [
+        ("honest", &[]),
+        ("talk", &[0, 0, 16, 0, 0, 0, 3, 9, 19, 5, 4, 0, 0, 0, 16, 0, 5, 0, 21, 0]),
+        ("flipped-first", &[10, 40]),
+        ("flipped-second", &[0, 0, 0x3A, 40]),
+        ("flipped-third", &[0, 0, 16, 0, 11, 3]),
+        ("cut", &[0, 0, 0x39, 200]),
+        ("longer", &[0, 0, 16, 0, 12, 1]),
+        ("lost", &[0, 0, 16, 0, 0, 0, 3, 9, 3, 8, 13, 0]),
+        ("repeated", &[0, 0, 16, 0, 0, 0, 3, 9, 14, 1]),
+        ("swapped", &[0, 0, 16, 0, 0, 0, 3, 9, 3, 8, 15, 1]),
+        ("recorded", &[6, 0, 0, 0, 6, 2]),
+        ("reflected", &[0, 0, 16, 0, 0, 0, 3, 9, 24, 2]),
+    ];
+    for (name, script) in scripts {
+        for (first, kind) in ["xx-aes", "xx-chacha", "ik-aes", "ik-chacha"].into_iter().enumerate()
+        {
+            seed("endpoints", &format!("{kind}-{name}"), &[&[first as u8], script].concat())?;
+        }
+    }
+    let idle = [&[0, 0, 0, 16, 0, 0, 0][..], &[4, 0].repeat(40)].concat();
+    seed("endpoints", "xx-aes-idle", &idle)
 }
 
 fn key_files() -> io::Result<()> {

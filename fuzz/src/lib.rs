@@ -6,9 +6,13 @@
 //! them. An input that found a fault is kept too, under a name which begins with `seed-`.
 #![forbid(unsafe_code)]
 
+#[path = "../../crates/core/tests/corpus.rs"]
+pub mod core;
 #[path = "../../crates/custody/tests/corpus.rs"]
 pub mod custody;
+#[path = "../../crates/hybrid/tests/corpus.rs"]
+pub mod hybrid;
 #[path = "../../crates/identity/tests/corpus.rs"]
 pub mod identity;
-#[path = "../../crates/noise/tests/corpus.rs"]
+#[path = "../../crates/noise/tests/corpus/main.rs"]
 pub mod noise;

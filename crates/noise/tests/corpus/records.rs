@@ -1,65 +1,24 @@
-//! What holds for every input of the decoders of this crate, and for every session with
-//! somebody between its ends. The fuzz targets of the same names include this file, and the
-//! tests at its foot replay the targets' corpora. Each says whether all of the input was accepted.
-#![expect(clippy::expect_used, reason = "a helper that fails fails its test")]
+//! A session with somebody between its ends, for its records alone and for a stream over them.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
 
-use sealwire_core::{KeyStore, MemoryKeyStore, Suite, SuiteSet};
+use sealwire_core::Suite;
 use sealwire_noise::{
-    Error, Introduction, Local, MAX_PAYLOAD, Payload, PeerIdentity, Preamble, Session, initiator,
+    Error, NoiseStream, Session,
     record::{CONTENT_LEN, CloseReason, MAX_IDLE_RECORDS, Opened, Opener, Sealer},
-    responder,
 };
-use sealwire_testkit::rng::SeededRng;
-#[cfg(feature = "tokio")]
-use {
-    sealwire_noise::NoiseStream,
-    std::{
-        io,
-        pin::Pin,
-        task::{Context, Poll, Waker},
-    },
-    tokio::io::{AsyncRead, ReadBuf},
-};
+use tokio::io::{AsyncRead, ReadBuf};
 
-/// A payload is read only from the bytes that it is written as.
-pub fn handshake_payload(bytes: &[u8]) -> bool {
-    let Ok(payload) = Payload::from_bytes(bytes) else { return false };
-    assert_eq!(payload.to_bytes(), bytes);
-    assert!(bytes.len() <= MAX_PAYLOAD);
-    true
-}
-
-/// A preamble is read only from the bytes that it is written as, and its first four bytes say
-/// how long it is.
-pub fn preamble(bytes: &[u8]) -> bool {
-    let rest = bytes.first_chunk().map(Preamble::rest_len);
-    if let Some(Ok(rest)) = rest {
-        assert!(rest <= Preamble::MAX_LEN - Preamble::HEAD_LEN);
-    }
-    let Ok(preamble) = Preamble::from_bytes(bytes) else { return false };
-    assert_eq!(preamble.to_bytes(), bytes);
-    assert_eq!(rest, Some(Ok(bytes.len() - Preamble::HEAD_LEN)));
-    assert!(preamble.offered().contains(preamble.suite()));
-    true
-}
+use super::{Held, Pieces};
 
 /// A record as it was sealed.
 #[derive(Clone, PartialEq, Eq)]
 struct Record {
     ciphertext: Vec<u8>,
     held: Held,
-}
-
-/// What a record holds.
-#[derive(Clone, PartialEq, Eq)]
-enum Held {
-    Data(Vec<u8>),
-    Pad,
-    Close(CloseReason),
-    /// Whatever the one between the ends wrote.
-    Forged,
 }
 
 /// Steps of a script that are heeded: enough for a row of idle records that is too long.
@@ -76,7 +35,6 @@ pub fn record(script: &[u8]) -> bool {
 /// As [`record`], where the other end is a stream whose transport gives a few bytes at a time,
 /// and may lack the last one: it gives the content that came before the first difference, and
 /// ends well only after an intact close. The first byte picks that too.
-#[cfg(feature = "tokio")]
 pub fn stream(script: &[u8]) -> bool {
     let Some((first, receiver, sealed, mut wire)) = play(script) else { return false };
     let mut bytes = Vec::new();
@@ -117,7 +75,7 @@ pub fn stream(script: &[u8]) -> bool {
 fn play(script: &[u8]) -> Option<(u8, Session, Vec<Record>, Vec<Record>)> {
     let (first, steps) = script.split_first()?;
     let suite = if first & 1 == 0 { Suite::AesGcm } else { Suite::ChaChaPoly };
-    let (initiator, responder) = handshake(suite);
+    let (initiator, responder) = super::sessions(suite);
     let (from, to) = if first & 2 == 0 { (initiator, responder) } else { (responder, initiator) };
     let (steps, _) = steps.as_chunks();
     let steps = steps.get(..MAX_STEPS).unwrap_or(steps);
@@ -215,7 +173,7 @@ fn check(mut opener: Opener, sealed: &[Record], wire: Vec<Record>) -> bool {
             Held::Close(reason) => assert_eq!(opened, Ok(Opened::Close(*reason))),
             _ if idle > MAX_IDLE_RECORDS => assert_eq!(opened, Err(Error::Record)),
             Held::Data(content) => assert_eq!(opened, Ok(Opened::Data(content))),
-            Held::Pad | Held::Forged => assert_eq!(opened, Ok(Opened::Nothing)),
+            Held::Pad | Held::Message | Held::Forged => assert_eq!(opened, Ok(Opened::Nothing)),
         }
         let goes_on = matches!(opened, Ok(Opened::Data(_) | Opened::Nothing));
         all &= opened.is_ok();
@@ -225,7 +183,6 @@ fn check(mut opener: Opener, sealed: &[Record], wire: Vec<Record>) -> bool {
 }
 
 /// The content of the records that arrive as they were sealed, and the close among them.
-#[cfg(feature = "tokio")]
 fn intact(sealed: &[Record], wire: &[Record]) -> (Vec<u8>, Option<CloseReason>) {
     let (mut content, mut idle) = (Vec::new(), 0);
     for (_, record) in sealed.iter().zip(wire).take_while(|(sealed, record)| sealed == record) {
@@ -242,85 +199,4 @@ fn intact(sealed: &[Record], wire: &[Record]) -> (Vec<u8>, Option<CloseReason>) 
         }
     }
     (content, None)
-}
-
-/// A transport that gives at most `size` bytes at a time.
-#[cfg(feature = "tokio")]
-struct Pieces<'a> {
-    bytes: &'a [u8],
-    size: usize,
-}
-
-#[cfg(feature = "tokio")]
-impl AsyncRead for Pieces<'_> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let count = self.size.min(buffer.remaining()).min(self.bytes.len());
-        let (piece, rest) = self.bytes.split_at(count);
-        buffer.put_slice(piece);
-        self.bytes = rest;
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// The same two agents in every run, so that an input that finds a fault always does.
-static AGENTS: LazyLock<[Arc<MemoryKeyStore>; 2]> = LazyLock::new(|| {
-    [1, 2].map(|seed| {
-        Arc::new(MemoryKeyStore::generate(&mut SeededRng::new(seed)).expect("randomness"))
-    })
-});
-
-/// A new session between them, the same one in every run.
-fn handshake(suite: Suite) -> (Session, Session) {
-    establish(suite, &mut SeededRng::new(3)).expect("two honest ends")
-}
-
-fn establish(suite: Suite, rng: &mut SeededRng) -> Result<(Session, Session), Error> {
-    let [alice, bob] = &*AGENTS;
-    let local = |keys: &Arc<MemoryKeyStore>, id: &[u8]| {
-        let introduction = Introduction { id: id.to_vec(), ..Introduction::default() };
-        Local::new(Arc::clone(keys) as Arc<dyn KeyStore>, keys.newest(), introduction)
-    };
-    let (preamble, message1, sent) =
-        initiator::start_xx(local(alice, b"alice"), suite, SuiteSet::all(), rng)?;
-    let (message2, answered) = responder::answer_xx(local(bob, b"bob"), &preamble, &message1, rng)?;
-    let static_key = &bob.public(bob.newest())?.handshake;
-    let bob = PeerIdentity { id: b"bob", key: bob.identity(), static_key };
-    let (message3, at_alice) = sent.read(&message2)?.prove(bob)?.finish(b"bob")?;
-    let static_key = &alice.public(alice.newest())?.handshake;
-    let alice = PeerIdentity { id: b"alice", key: alice.identity(), static_key };
-    Ok((at_alice, answered.read(&message3)?.prove(alice)?))
-}
-
-#[cfg(test)]
-mod replay {
-    use sealwire_testkit::corpus::replay;
-
-    // attack T32
-    #[test]
-    fn handshake_payloads() {
-        replay("handshake_payload", super::handshake_payload);
-    }
-
-    // attack T32
-    #[test]
-    fn preambles() {
-        replay("preamble", super::preamble);
-    }
-
-    // attack T32
-    #[test]
-    fn records() {
-        replay("record", super::record);
-    }
-
-    // attack T32
-    #[cfg(feature = "tokio")]
-    #[test]
-    fn streams() {
-        replay("stream", super::stream);
-    }
 }
