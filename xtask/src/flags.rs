@@ -11,7 +11,8 @@ usage: cargo xtask COMMAND
   edges                           which crate may import which, duplicate cryptography
   tidy                            file sizes, forbidden attributes, rule ids
   attacks                         how many of the forty attacks have a test
-  fuzz [--minutes N]              run each fuzz target for N minutes (default 10)
+  fuzz [--minutes N]              run the fuzz targets one after the other, each for N
+                                  minutes (default 10)
   constant-work [--timing [--minutes N]]
                                   nothing depends on a secret but results: seen by valgrind;
                                   or measured, for N minutes (default 10)
