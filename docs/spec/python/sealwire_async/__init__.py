@@ -1,0 +1,1 @@
+"""Sealwire's asynchronous half, written from docs/spec alone; see README.md."""
