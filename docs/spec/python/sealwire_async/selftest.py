@@ -194,6 +194,7 @@ def schedule(seed: int, messages: int, limits: Limits, **switches) -> tuple[int,
     common = min(len(a.ratchet.secrets), len(b.ratchet.secrets))
     assert a.ratchet.secrets[:common] == b.ratchet.secrets[:common], "k_e differ"
     assert abs(len(a.ratchet.secrets) - len(b.ratchet.secrets)) <= 1
+    assert not a.ratchet.pq or a.ratchet.epoch == a.chain, "RAT-16: an epoch a chain"
     settle(a, b, source, now)
     return sent, opened, refused
 
