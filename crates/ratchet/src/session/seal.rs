@@ -160,7 +160,7 @@ impl Session {
         len.and_then(pad::frame_class).ok_or(Error::Misuse("more plaintext than a frame holds"))
     }
 
-    // RAT-26
+    // RAT-2, RAT-26
     fn draw<R: TryCryptoRng + ?Sized>(
         &self,
         kem: &KemRatchet,

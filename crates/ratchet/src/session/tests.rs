@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod schedules;
+mod vectors;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
