@@ -94,8 +94,9 @@ fn header(session: &Session, message: &[u8]) -> Header {
     Header::decode(&buffer).expect("a header")
 }
 
-/// Seals a message in `session`'s chain whose header is changed first.
-fn forge(session: &Session, change: impl FnOnce(&mut Header)) -> Vec<u8> {
+/// What a peer that has the keys and breaks the rules sends next in its chain: a header that is
+/// changed, and a body that opens if the header is taken.
+fn forge(session: &Session, change: impl FnOnce(&mut Header), content: &[u8]) -> Vec<u8> {
     let Sending::Chain(chain) = &session.sending else { panic!("it has sent") };
     let mut header = Header {
         dh: X25519Public::from_bytes(chain.pair.public()).expect("a key"),
@@ -108,9 +109,21 @@ fn forge(session: &Session, change: impl FnOnce(&mut Header)) -> Vec<u8> {
     let Header { dh, pn, n, epoch, kind } = header;
     let mut bytes = Header::encode(dh.as_bytes(), pn, n, epoch, kind);
     chain.header.seal(&[7; 24], &mut bytes).expect("short");
-    let mut message = [&LEAD[..], &[7; 24], &bytes].concat();
-    message.resize(4096, 0);
-    message
+    let header = [&[7; 24], &bytes[..]].concat();
+    let cipher = chain.key.step().1.cipher(session.suite, &header).expect("a key");
+    let mut body = content.to_vec();
+    body.resize(4096 - LEAD.len() - header.len() - TAG_LEN, 0);
+    let associated = session.associated(&header);
+    let tag = cipher.key.seal_detached(&cipher.nonce, &associated, &mut body).expect("short");
+    [&LEAD[..], &header, &body, &tag].concat()
+}
+
+/// A field that begins with `start`, an empty plaintext, and the mark of the padding.
+fn field(start: &[u8]) -> Vec<u8> {
+    let mut content = start.to_vec();
+    content.resize(FIELD_LEN, 0);
+    content.push(0x80);
+    content
 }
 
 // RAT-6, RAT-7, RAT-10, RAT-14, RAT-15
@@ -233,17 +246,108 @@ fn a_header_beyond_the_limits_is_refused_without_a_chain_step() {
         ("an epoch at the end", |h| h.epoch = u32::MAX, Error::Open),
     ];
     for (name, change, error) in refused {
-        let message = forge(alice, change);
+        let message = forge(alice, change, &field(&[]));
         let (result, steps) = count::during(|| pair.bob.open(NOW, &message));
         assert_eq!(result.expect_err(name), error, "{name}");
         assert_eq!(steps, 0, "{name}");
     }
     // The control: within the limits, the steps are made, and only the body refuses.
-    let message = forge(alice, |h| h.n = MAX_SKIP);
+    let message = forge(alice, |h| h.n = MAX_SKIP, &field(&[]));
     let (result, steps) = count::during(|| pair.bob.open(NOW, &message));
     assert_eq!(result.expect_err("no body"), Error::Open);
     assert_eq!(steps, u64::from(MAX_SKIP) + 1);
     assert_eq!(pair.bob.to_bytes(), *bob);
+}
+
+/// A forgery: its name, what becomes of the header, and the content.
+type Forgery<'a> = (&'a str, fn(&mut Header), Vec<u8>);
+
+// RAT-3, RAT-4, RAT-15, RAT-16
+#[test]
+fn a_peer_that_breaks_the_rules_under_good_keys_is_refused() {
+    let mut pair = Pair::started(1);
+    pair.pass(Bob);
+    pair.pass(Alice);
+    // Bob has mixed k_1 and holds no ek(2): Alice's field would be taken.
+    pair.bob.kem = KemRatchet::Await(2, None);
+    let mut bad_key = [0; FIELD_LEN];
+    bad_key[..3].fill(0xFF);
+    let kind = |kind: FieldKind| -> fn(&mut Header) {
+        match kind {
+            FieldKind::Nothing => |_| {},
+            FieldKind::EncapsulationKey => |h| h.kind = FieldKind::EncapsulationKey,
+            FieldKind::Ciphertext => |h| h.kind = FieldKind::Ciphertext,
+        }
+    };
+    let refused: [Forgery<'_>; 10] = [
+        ("a coefficient above q", kind(FieldKind::EncapsulationKey), field(&bad_key)),
+        ("a ciphertext of the wrong side", kind(FieldKind::Ciphertext), field(&[])),
+        ("kind 0 and a field", kind(FieldKind::Nothing), field(&[1])),
+        ("kind 0 and the end of a field", kind(FieldKind::Nothing), {
+            let mut content = field(&[]);
+            content[FIELD_LEN - 1] = 1;
+            content
+        }),
+        ("an epoch behind its chain", |h| h.epoch -= 1, field(&[])),
+        ("an epoch ahead of its chain", |h| h.epoch += 1, field(&[])),
+        (
+            "another key in the chain",
+            |h| h.dh = X25519Public::from_bytes(&[9; 32]).expect("a key"),
+            field(&[]),
+        ),
+        ("no mark behind the padding", |_| {}, vec![0; FIELD_LEN]),
+        ("another mark", |_| {}, vec![0x81; 1]),
+        ("less than a field", |_| {}, vec![0, 0, 0x80]),
+    ];
+    let before = pair.bob.to_bytes();
+    for (name, change, content) in refused {
+        let message = forge(&pair.alice, change, &content);
+        assert_eq!(pair.bob.open(NOW, &message).expect_err(name), Error::Open, "{name}");
+        assert_eq!(pair.bob.to_bytes(), before, "{name}");
+    }
+    // The controls: the same forger, within the rules.
+    let key = *sealwire_core::kem::KemSecret::generate(&mut pair.rng)
+        .expect("randomness")
+        .public()
+        .as_bytes();
+    for (kind, start) in [(FieldKind::Nothing, &[][..]), (FieldKind::EncapsulationKey, &key)] {
+        let message = forge(&pair.alice, |h| h.kind = kind, &field(start));
+        assert!(pair.bob.open(NOW, &message).is_ok(), "{kind:?}");
+    }
+}
+
+// RAT-3: the filler behind a ciphertext is zeros, and A alone sends keys.
+#[test]
+fn a_responder_that_breaks_the_rules_is_refused() {
+    let mut pair = Pair::started(1);
+    pair.pass(Bob);
+    let with_kind = |kind: FieldKind, content: &[u8]| forge(&pair.bob, |h| h.kind = kind, content);
+    let ciphertext = |filler: u8| {
+        let mut content = field(&[5; 1088]);
+        content[FIELD_LEN - 1] = filler;
+        content
+    };
+    let good = with_kind(FieldKind::Ciphertext, &ciphertext(0));
+    assert!(pair.alice.open(NOW, &good).is_ok());
+    let filled = with_kind(FieldKind::Ciphertext, &ciphertext(1));
+    assert_eq!(pair.alice.open(NOW, &filled).expect_err("filler"), Error::Open);
+    let key = with_kind(FieldKind::EncapsulationKey, &field(&[]));
+    assert_eq!(pair.alice.open(NOW, &key).expect_err("the wrong side"), Error::Open);
+}
+
+// RAT-19
+#[test]
+fn a_new_chain_without_our_answer_is_refused() {
+    let mut pair = Pair::started(1);
+    // Alice takes a step although Bob has sent nothing that she could answer.
+    let Sending::Chain(chain) = &pair.alice.sending else { panic!("it has sent") };
+    let (pn, bobs) = (chain.n, pair.bob.next_receiving.expose());
+    let header = HeaderKey::new(Secret::from_slice(bobs).expect("32 bytes"));
+    let Sending::Chain(chain) = &mut pair.alice.sending else { panic!("it has sent") };
+    (chain.header, chain.n, chain.pn) = (header, 0, pn);
+    let message = forge(&pair.alice, |_| {}, &field(&[]));
+    let (result, steps) = count::during(|| pair.bob.open(NOW, &message));
+    assert_eq!((result.expect_err("a step is due"), steps), (Error::Open, 0));
 }
 
 // attack T16: repeated jumps of exactly the limit.
