@@ -595,6 +595,27 @@ fn a_stored_session_is_the_session() {
     }
 }
 
+// attack T38: states that the first release wrote open for ever, and so do the messages that
+// were under way to them.
+// RAT-17, RAT-25
+#[test]
+fn frozen_states_go_on_where_they_stopped() {
+    use sealwire_testkit::vectors::{bytes, json, passed};
+    let states = json(include_str!("../../tests/vectors/states-1.json"));
+    let states = states.as_array().expect("a list");
+    for frozen in states {
+        let name = frozen["name"].as_str().expect("a name");
+        let stored = bytes(&frozen["state"]);
+        let mut session = Session::from_bytes(&stored).expect(name);
+        assert_eq!(*session.to_bytes(), stored, "{name}");
+        let opened = session.open(NOW, &bytes(&frozen["message"])).expect(name);
+        assert_eq!(*opened.plaintext, b"plaintext", "{name}");
+        session.apply(opened.step).expect("fresh");
+        assert!(session.seal(NOW, &mut SeededRng::new(1), b"").is_ok(), "{name}");
+    }
+    passed("ratchet states 1", states.len());
+}
+
 // attack T38
 // RAT-25
 #[test]
