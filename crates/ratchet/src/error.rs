@@ -27,6 +27,22 @@ pub enum Error {
     /// A bundle or a page names another agent, device, card or kind than was asked for.
     #[error("the {0} is another one than was asked for")]
     Mismatch(&'static str),
+    /// A bundle or a page would live longer than its kind may.
+    #[error("the {0} would live longer than it may")]
+    Lifetime(&'static str),
+    /// A newer bundle of this agent and device has been seen.
+    #[error("the prekey bundle is older than one that was seen")]
+    OlderBundle,
+    /// Another bundle with the same sequence has been seen: its owner, or who serves it, shows
+    /// different ones to different peers.
+    #[error("the prekey bundle differs from one that was seen with its sequence")]
+    ForkedBundle,
+    /// As many private prekeys are kept as there is room for.
+    #[error("as many private prekeys are kept as there is room for")]
+    PrekeysFull,
+    /// The ids or sequences of this device have run out.
+    #[error("the numbers of this device's prekeys are used up")]
+    IdsUsedUp,
     /// The prekey that a first message names is not held (any more).
     #[error("the first message names a prekey that is not held")]
     NoPrekey,
@@ -37,9 +53,6 @@ pub enum Error {
     /// replays. New prekeys must be published.
     #[error("too many first messages under one prekey; publish new prekeys")]
     ReplayCacheFull,
-    /// The sender did not prove that it holds the keys it claims.
-    #[error("the sender's proof of identity is wrong")]
-    Proof,
     /// A step was computed from an older state than this one.
     #[error("misuse: the step was made for an older state of the session")]
     StaleStep,
@@ -66,7 +79,6 @@ impl From<sealwire_core::Error> for Error {
         use sealwire_core::Error as Core;
         match error {
             Core::Decode(error) => Self::Decode(error),
-            Core::Signature => Self::Proof,
             Core::Randomness => Self::Randomness,
             Core::KeyStore(why) => Self::KeyStore(why),
             Core::Misuse(why) => Self::Misuse(why),

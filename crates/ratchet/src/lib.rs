@@ -11,6 +11,14 @@
 //!
 //! # The picture
 //!
+//! ```text
+//!  initiator                     directory                     responder
+//!     │                              ◀── bundle, pages ── Prekeys │
+//!     ◀── bundle, one-time keys ─────┤                            │
+//!  verify, initiate ── prefix, ratchet message ─────────────────▶ │
+//!     │                                      Prekeys::find, respond, prove
+//! ```
+//!
 //! The key schedule of a session, from the secret SK of an agreement:
 //!
 //! ```text
@@ -38,13 +46,103 @@
 //! [`Session::to_bytes`], and only then let the frame leave or the plaintext be used. [`Sessions`]
 //! holds what there is with one peer and picks the session.
 //!
+//! # Example
+//!
+//! Bob publishes prekeys and goes to sleep; Alice agrees on a secret with him. Ids and cards are
+//! what the layer above makes of them. Whoever needs no more than a shared secret stops where the
+//! two are equal; a [`Session`] consumes it and goes on:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use sealwire_core::{KeyStore, MemoryKeyStore, Suite, Timestamp, kdf};
+//! use sealwire_ratchet::Session;
+//! use sealwire_ratchet::agreement::{self, FirstMessage, Introduction, Local, PeerIdentity, ReplyTo};
+//! use sealwire_ratchet::prekey::{
+//!     Contact, OneTimeKeys, PeerKeys, Prekeys, Publisher, Unclaimed, UnverifiedBundle,
+//! };
+//! # fn main() -> Result<(), sealwire_ratchet::Error> {
+//! # let mut rng = sealwire_testkit::rng::SeededRng::new(1);
+//! let now = Timestamp::from_secs(1_800_000_000);
+//! let [alice, bob] = [MemoryKeyStore::generate(&mut rng)?, MemoryKeyStore::generate(&mut rng)?];
+//! let [alice, bob] = [Arc::new(alice), Arc::new(bob)];
+//! let local = |keys: &Arc<MemoryKeyStore>, id: &[u8], card: &[u8]| {
+//!     let (id, card) = (id.to_vec(), card.to_vec());
+//!     let introduction = Introduction { id, card, ..Introduction::default() };
+//!     Local::new(Arc::clone(keys) as Arc<dyn KeyStore>, keys.newest(), introduction)
+//! };
+//! let bobs_card = kdf::sha256(&[b"card of bob"]);
+//!
+//! // Bob: private halves are stored before their public halves are published.
+//! let publisher = Publisher { keys: &*bob, id: b"bob", card_hash: bobs_card };
+//! let mut prekeys = Prekeys::generate(0, now, &mut rng)?;
+//! let empty = Unclaimed { x25519: 0, kem: 0 };
+//! let refill = prekeys.refill(&publisher, empty, now, &mut rng)?.expect("nothing is published");
+//! prekeys.apply(refill.change)?;
+//! let (bundle, change) = prekeys.bundle(&publisher, &Contact::default(), now)?;
+//! prekeys.apply(change)?;
+//!
+//! // Alice: what the directory gave her is checked against Bob's verified card.
+//! let peer = PeerKeys {
+//!     id: b"bob",
+//!     key: bob.identity(),
+//!     static_key: &bob.public(bob.newest())?.handshake,
+//!     kx: bob.newest(),
+//!     card_hash: bobs_card,
+//! };
+//! let bundle = UnverifiedBundle::from_bytes(&bundle)?.verify(&peer, 0, None, now)?;
+//! let [x25519, kem] = &refill.pages[..] else { panic!("a page of each kind") };
+//! let keys = OneTimeKeys {
+//!     x25519: Some(bundle.one_time_x25519(&x25519.header, &x25519.keys[0], now)?),
+//!     kem: Some(bundle.one_time_kem(&kem.header, &kem.keys[0], now)?),
+//! };
+//! let alices = local(&alice, b"alice", b"card of alice");
+//! let reply = ReplyTo::default();
+//! let sent = agreement::initiate(&alices, &bundle, keys, Suite::AesGcm, reply, now, &mut rng)?;
+//!
+//! // Bob, when he is back: who writes is a claim until it is proven.
+//! let first = FirstMessage::from_prefix(&sent.prefix)?;
+//! let found = prekeys.find(&first, now)?;
+//! let claim = agreement::respond(&local(&bob, b"bob", b""), &[bobs_card], &first, &found)?;
+//! assert_eq!(claim.introduced().card(), b"card of alice");
+//! let accepted = claim.prove(PeerIdentity {
+//!     id: b"alice",
+//!     key: alice.identity(),
+//!     static_key: &alice.public(alice.newest())?.handshake,
+//! })?;
+//! let change = prekeys.consume(&accepted.used)?;
+//! prekeys.apply(change)?;
+//!
+//! assert!(accepted.agreed.secret() == sent.agreed.secret());
+//! assert_eq!(accepted.agreed.transcript(), sent.agreed.transcript());
+//!
+//! // From here on the ratchet: apply, store, and only then send or release.
+//! let prefix = sent.prefix;
+//! let mut at_alice =
+//!     Session::initiate(sent.agreed, &sent.prekey, prefix.clone(), now, &mut rng)?;
+//! let mut at_bob = Session::respond(accepted.agreed, &accepted.prekey, &prefix, now)?;
+//! let sealed = at_alice.seal(now, &mut rng, b"are you there?")?;
+//! at_alice.apply(sealed.step)?;
+//! let opened = at_bob.open(now, FirstMessage::from_frame(&sealed.frame)?.message())?;
+//! at_bob.apply(opened.step)?;
+//! assert_eq!(*opened.plaintext, b"are you there?");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
-//! - `fast`: cryptography of sealwire-core's fast backend; same bytes, same errors.
-//! - `hazmat`: the classical ratchet, for tests against other implementations.
+//! - `fast`: faster primitives. Same bytes, same errors.
+//! - `hazmat`: plain X3DH and the classical ratchet, for interoperability tests only.
+//!
+//! # Security
+//!
+//! Authentication is classical (X25519 and Ed25519): a quantum attacker who is active at the
+//! time can impersonate either side. The signature over the transcript shows a third party that
+//! the initiator opened this session: accountability, not deniability.
 #![forbid(unsafe_code)]
 
 mod agreed;
+pub mod agreement;
 mod archive;
 mod chain_key;
 mod dh;
@@ -55,12 +153,17 @@ mod header;
 mod kem_ratchet;
 pub mod limits;
 mod message_key;
+pub mod prekey;
+pub mod replay;
 mod root_key;
 mod session;
 mod skipped;
 mod state;
+#[cfg(any(test, feature = "hazmat"))]
+pub mod x3dh;
 
 pub use agreed::Agreed;
 pub use archive::{Arrival, Sessions, Standing};
 pub use error::Error;
+pub use replay::ReplayCache;
 pub use session::{Opened, Role, Sealed, Session, SessionId, Step, capacity};
