@@ -18,13 +18,8 @@ pub(crate) const LEAVES: [&str; 6] = [
 
 /// Leaf crates without clock, files and OS randomness: they build without
 /// default features and never reach tokio then.
-pub(crate) const CORES: [&str; 5] = [
-    "sealwire-core",
-    "sealwire-hybrid",
-    "sealwire-identity",
-    "sealwire-noise",
-    "sealwire-ratchet",
-];
+pub(crate) const CORES: [&str; 5] =
+    ["sealwire-core", "sealwire-hybrid", "sealwire-identity", "sealwire-noise", "sealwire-ratchet"];
 
 /// A crate of this workspace.
 #[derive(Debug)]
