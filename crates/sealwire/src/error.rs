@@ -72,6 +72,9 @@ pub enum Error {
         #[source]
         cause: sealwire_identity::Error,
     },
+    /// The state could not be read or stored; nothing was sent and nothing was released.
+    #[error(transparent)]
+    State(#[from] crate::store::Error),
     /// Every card of this agent has expired.
     #[error("this agent's own card has expired; build the agent anew, with a new card")]
     OwnCardExpired,
