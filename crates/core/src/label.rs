@@ -59,8 +59,27 @@ impl Label {
     /// The name of a session, by which two sides settle on one.
     pub const RATCHET_SESSION_ID: Self = Self("sealwire/v1/ratchet/session-id");
 
+    /// Sealing of the state key to the agent's own X-Wing key.
+    pub const STATE_KEY_SEAL: Self = Self("sealwire/v1/state/key/seal");
+    /// Signature over the sealed state key.
+    pub const STATE_KEY_SIGN: Self = Self("sealwire/v1/state/key/sign");
+    /// Key under which the rows of stored state are sealed.
+    pub const STATE_ROW_KEY: Self = Self("sealwire/v1/state/row/key");
+    /// Associated data of a row.
+    pub const STATE_ROW: Self = Self("sealwire/v1/state/row");
+    /// Key under which the generation row is sealed.
+    pub const STATE_GENERATION_KEY: Self = Self("sealwire/v1/state/generation/key");
+    /// Associated data of the generation row.
+    pub const STATE_GENERATION: Self = Self("sealwire/v1/state/generation");
+    /// Key of the sum over the revisions of all rows.
+    pub const STATE_SUM_KEY: Self = Self("sealwire/v1/state/sum/key");
+    /// One row's part of that sum.
+    pub const STATE_SUM: Self = Self("sealwire/v1/state/sum");
+    /// The value by which a wrong state key is told from damage.
+    pub const STATE_KEY_CHECK: Self = Self("sealwire/v1/state/key/check");
+
     /// Every label, for the test that they are distinct.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 31] = [
         Self::CARD,
         Self::SCORE,
         Self::NOISE_PROLOGUE,
@@ -83,6 +102,15 @@ impl Label {
         Self::RATCHET_MESSAGE,
         Self::RATCHET_KEM,
         Self::RATCHET_SESSION_ID,
+        Self::STATE_KEY_SEAL,
+        Self::STATE_KEY_SIGN,
+        Self::STATE_ROW_KEY,
+        Self::STATE_ROW,
+        Self::STATE_GENERATION_KEY,
+        Self::STATE_GENERATION,
+        Self::STATE_SUM_KEY,
+        Self::STATE_SUM,
+        Self::STATE_KEY_CHECK,
     ];
 
     /// The bare label, as a salt.
