@@ -319,7 +319,8 @@ mod tests {
         assert_eq!(*delivered.into_iter().next().expect("one").into_bytes(), b"plaintext");
     }
 
-    // STA-1, attack T2
+    // attack T2
+    // STA-1
     #[test]
     fn what_was_not_stored_is_not_given_out() {
         let mut effects = Effects::new();

@@ -104,6 +104,8 @@
 //! # Features
 //!
 //! - `fast` (default): faster primitives on aws-lc-rs and libcrux. Same bytes, same errors.
+//! - `sqlite` (default): [`store`] in SQLite, which is built from its C source. Without it state
+//!   lives in memory.
 //!
 //! # Security
 //!

@@ -3,16 +3,41 @@
 //! [`Store::commit`] is the one way to change it. It makes all changes of an [`Effects`] durable
 //! or none of them, and gives a [`Committed`] for them; what is to be sent or released comes
 //! from that. Specified in `docs/spec/state.md`.
+//!
+//! ```text
+//!   step of an agent ─▶ Effects ─▶ Store::commit ─▶ Committed ─▶ bytes to send, plaintext
+//!                                   │ 1. one transaction, on the disk
+//!                                   │ 2. the anchor, outside the state directory
+//! ```
+//!
+//! # Security
+//!
+//! - Values are sealed; kinds, keys and lengths of rows are not.
+//! - A row that was changed, moved, added, removed or put back is seen when the state is opened
+//!   or the row is read.
+//! - Putting back the *whole* state, and running two copies of it, is seen only with an
+//!   [`Anchor`]. None is there unless it is configured, and [`Store::status`] says so. An agent
+//!   that goes on from an older state uses message keys a second time.
 
+mod anchor;
 mod error;
+mod key;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod seal;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use core::fmt;
 
 use zeroize::Zeroizing;
 
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{Options, SqliteStore};
 pub use self::{
+    anchor::{Anchor, AnchorState, FileAnchor, MemoryAnchor},
     error::{Damage, Error},
+    key::{StateKey, StateKeyError},
     memory::MemoryStore,
 };
 pub use crate::effects::Change;
@@ -184,6 +209,31 @@ impl<'a> Range<'a> {
     }
 }
 
+/// How much more a page takes.
+// STA-5
+pub(crate) struct PageBudget {
+    first: bool,
+    rows: usize,
+    len: usize,
+}
+
+impl PageBudget {
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self { first: true, rows: limit, len: MAX_PAGE_LEN }
+    }
+
+    /// Whether a value of `len` bytes still belongs to the page. The first one always does.
+    pub(crate) const fn takes(&mut self, len: usize) -> bool {
+        if self.rows == 0 || (len > self.len && !self.first) {
+            return false;
+        }
+        self.first = false;
+        self.rows = self.rows.saturating_sub(1);
+        self.len = self.len.saturating_sub(len);
+        true
+    }
+}
+
 /// Whether going back to an older state would be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -203,7 +253,7 @@ impl fmt::Display for Protection {
     }
 }
 
-/// How a store stands.
+/// How a store stands: what a command shows its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     generation: u64,

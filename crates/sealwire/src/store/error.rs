@@ -1,11 +1,11 @@
 //! Why state cannot be read or stored, a sentence each.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use super::Table;
 
 /// What went wrong with an agent's state.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Another process, or another part of this one, has the state open.
@@ -52,6 +52,15 @@ pub enum Error {
         path.display()
     )]
     AnchorMissing {
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// The state has no anchor so far, and one was given.
+    #[error(
+        "the state in {} was kept without an anchor so far; say that it is to have one from now on",
+        path.display()
+    )]
+    AnchorNew {
         /// The state directory.
         path: PathBuf,
     },
@@ -122,7 +131,7 @@ pub enum Error {
     Exhausted(&'static str),
     /// A file or directory.
     #[error(transparent)]
-    File(#[from] sealwire_custody::Error),
+    File(Arc<sealwire_custody::Error>),
     /// Keys and randomness.
     #[error(transparent)]
     Core(#[from] sealwire_core::Error),
@@ -132,6 +141,12 @@ pub enum Error {
     /// A state that cannot be reached. Please file a bug.
     #[error("internal error, please file a bug: {0}")]
     Unreachable(&'static str),
+}
+
+impl From<sealwire_custody::Error> for Error {
+    fn from(error: sealwire_custody::Error) -> Self {
+        Self::File(Arc::new(error))
+    }
 }
 
 /// What of the state is damaged.

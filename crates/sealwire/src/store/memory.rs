@@ -6,8 +6,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Error, MAX_PAGE_LEN, Protection, Range, Row, RowKey, Status, Store, Table, Value};
-use crate::{Committed, Effects, store::Change};
+use super::{
+    Change, Error, PageBudget, Protection, Range, Row, RowKey, Status, Store, Table, Value,
+};
+use crate::{Committed, Effects};
 
 /// State in this process's memory. A crash loses it, and no copy of it can come back.
 #[derive(Default)]
@@ -63,14 +65,11 @@ impl Store for MemoryStore {
         let rows = state.rows.range((start, Bound::Unbounded));
         let rows =
             rows.take_while(|((of, key), _)| *of == table && key.as_bytes().starts_with(prefix));
-        let mut page = Page::new(limit);
-        for ((_, key), value) in rows {
-            if !page.takes(value.len()) {
-                break;
-            }
-            page.push(key.clone(), Value::clone(value));
-        }
-        Ok(page.rows)
+        let mut budget = PageBudget::new(limit);
+        let rows = rows.take_while(|(_, value)| budget.takes(value.len()));
+        Ok(rows
+            .map(|((_, key), value)| Row { key: key.clone(), value: Value::clone(value) })
+            .collect())
     }
 
     fn status(&self) -> Result<Status, Error> {
@@ -88,31 +87,6 @@ impl State {
                 self.rows.remove(&(*table, key.clone()));
             }
         }
-    }
-}
-
-/// A page that is being filled.
-// STA-5
-pub(super) struct Page {
-    pub(super) rows: Vec<Row>,
-    limit: usize,
-    len: usize,
-}
-
-impl Page {
-    pub(super) const fn new(limit: usize) -> Self {
-        Self { rows: Vec::new(), limit, len: 0 }
-    }
-
-    /// Whether a value of `len` bytes still belongs to the page. One always does.
-    pub(super) fn takes(&self, len: usize) -> bool {
-        let first = self.rows.is_empty() && self.limit > 0;
-        first || (self.rows.len() < self.limit && self.len.saturating_add(len) <= MAX_PAGE_LEN)
-    }
-
-    pub(super) fn push(&mut self, key: RowKey, value: Value) {
-        self.len = self.len.saturating_add(value.len());
-        self.rows.push(Row { key, value });
     }
 }
 

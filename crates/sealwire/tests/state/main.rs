@@ -1,0 +1,16 @@
+//! The stores of an agent's state, through the public interface.
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a failing test fails")]
+
+#[cfg(feature = "sqlite")]
+mod anchors;
+mod common;
+#[cfg(feature = "sqlite")]
+mod compatibility;
+mod conformance;
+#[cfg(feature = "sqlite")]
+mod crash;
+#[cfg(feature = "sqlite")]
+mod damage;
+mod model;
+#[cfg(feature = "sqlite")]
+mod processes;
