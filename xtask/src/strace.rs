@@ -1,19 +1,25 @@
 //! Job `strace`: the order of the system calls by which a key file is
-//! replaced, and a process killed at each of them.
+//! replaced, and a process killed at each of them; the same for the commits
+//! of stored state.
 
 use crate::debian;
 use crate::job::{Context, JobResult, Stop};
 use crate::process::{cargo, run};
 
-/// The test of custody that looks at itself through strace.
-const TEST: &str = "crates/custody/tests/durability.rs";
+/// The tests that look at themselves through strace, and how cargo runs them.
+const TESTS: [(&str, &str); 2] = [
+    ("crates/custody/tests/durability.rs", "--package sealwire-custody --test durability"),
+    ("crates/sealwire/tests/state/crash.rs", "--package sealwire --test state crash::"),
+];
 
-/// Runs it; the test does nothing of the kind unless `SEALWIRE_STRACE` is set.
+/// Runs them; they do nothing of the kind unless `SEALWIRE_STRACE` is set.
 pub(crate) fn check(context: &mut Context) -> JobResult {
-    if !context.root.join(TEST).is_file() {
-        return Err(Stop::fail(format!("{TEST} does not exist")));
-    }
     debian::need(context, &["strace"])?;
-    run(cargo(context, "test --package sealwire-custody --test durability")
-        .env("SEALWIRE_STRACE", "1"))
+    for (file, test) in TESTS {
+        if !context.root.join(file).is_file() {
+            return Err(Stop::fail(format!("{file} does not exist")));
+        }
+        run(cargo(context, &format!("test {test}")).env("SEALWIRE_STRACE", "1"))?;
+    }
+    Ok(())
 }
