@@ -150,7 +150,7 @@ impl SqliteStore {
     ) -> Result<Self, Error> {
         let (directory, claim) = claim(directory.as_ref())?;
         let path = directory.join(KEY);
-        let exists = directory.join(DATABASE).exists();
+        let exists = is_there(&directory.join(DATABASE))?;
         let key = match fs::read(&path) {
             Ok(bytes) => StateKey::open(keys, &bytes).map_err(|error| match error {
                 StateKeyError::OtherAgent => Error::OtherKey { path: directory.clone() },
@@ -194,7 +194,7 @@ impl SqliteStore {
         options: Options,
     ) -> Result<Self, Error> {
         let path = directory.join(DATABASE);
-        if !path.exists() {
+        if !is_there(&path)? {
             creation::create(&directory, key, &options)?;
         }
         let database = Database::open(&directory, &path)?;
@@ -287,6 +287,20 @@ impl fmt::Debug for SqliteStore {
             .field("directory", &self.directory)
             .field("protection", &self.protection)
             .finish_non_exhaustive()
+    }
+}
+
+/// Whether anything has this name. A link that leads nowhere has: the disk behind it may be
+/// missing, and a new state in its place would be an older one.
+// STA-8
+fn is_there(path: &Path) -> Result<bool, Error> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(cause) => {
+            let path = path.to_owned();
+            Err(sealwire_custody::Error::Io { action: "look for", path, cause }.into())
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
@@ -262,6 +262,22 @@ fn a_log_or_a_journal_that_does_not_belong_there_is_refused() {
     fs::write(disk.log(), b"x").expect("written");
     assert!(disk.refused().to_string().contains("its write-ahead log is there, and it is not"));
     assert!(!disk.database().exists());
+}
+
+// STA-8
+#[test]
+fn a_link_that_leads_nowhere_is_not_taken_for_a_state_to_be_made() {
+    let mut disk = filled();
+    let elsewhere = disk.home.path().join("elsewhere.db");
+    fs::rename(disk.database(), &elsewhere).expect("moved");
+    symlink(disk.home.path().join("not mounted"), disk.database()).expect("linked");
+    let refused = disk.refused();
+    assert!(matches!(refused, Error::Database { .. }), "{refused}");
+    assert!(disk.database().is_symlink(), "it was left as it is");
+    fs::remove_file(disk.database()).expect("removed");
+    symlink(&elsewhere, disk.database()).expect("linked");
+    disk.reopen();
+    assert!(get(&*disk.store(), Table::Session, "bob").is_some());
 }
 
 // STA-6, STA-7
