@@ -143,6 +143,42 @@ async fn a_vectored_write_is_one_record_in_order() {
     assert!(got == sent);
 }
 
+#[test]
+fn a_large_write_is_four_records_in_one_call_to_the_transport() {
+    let (at_alice, at_bob) = sessions();
+    let mut stream = NoiseStream::new(Script::default(), at_alice);
+    let sent = content(4 * CONTENT_LEN + 1, 12);
+    assert_eq!(ready(stream.write(&sent)).expect("a write"), 4 * CONTENT_LEN);
+    assert_eq!(stream.get_ref().writes, 1);
+    assert_eq!(stream.get_ref().written.len(), 4 * (CONTENT_LEN + 19));
+    ready(stream.write_all(&sent[4 * CONTENT_LEN..])).expect("a write");
+    assert_eq!(stream.get_ref().writes, 2);
+    ready(stream.shutdown()).expect("a close");
+    let mut reading = NoiseStream::new(Script::of(&stream.get_ref().written), at_bob);
+    let mut got = Vec::new();
+    ready(reading.read_to_end(&mut got)).expect("all of it");
+    assert!(got == sent);
+}
+
+// attack T32: a peer that does not read makes nobody hold more than one write's records.
+#[test]
+fn a_write_waits_while_an_earlier_one_does() {
+    let (mut left, mut right) = streams(1_000);
+    let sent = content(4 * CONTENT_LEN, 13);
+    assert_eq!(poll_once(left.write(&sent)).expect("taken").expect("a write"), sent.len());
+    assert!(poll_once(left.write(b"more")).is_none(), "the first still waits");
+    let mut got = vec![0; sent.len()];
+    let mut have = 0;
+    while have < got.len() {
+        if let Some(len) = poll_once(right.read(&mut got[have..])) {
+            have += len.expect("a read");
+        }
+        let _ = poll_once(left.flush());
+    }
+    assert!(got == sent);
+    assert_eq!(poll_once(left.write(b"more")).expect("taken").expect("a write"), 4);
+}
+
 // REC-8
 #[tokio::test]
 async fn one_direction_closes_while_the_other_goes_on() {

@@ -102,6 +102,7 @@ pub(crate) struct Script {
     pub(crate) read_fault: Option<io::ErrorKind>,
     pub(crate) write_fault: Option<Fault>,
     pub(crate) written: Vec<u8>,
+    pub(crate) writes: usize,
     pub(crate) shutdowns: usize,
 }
 
@@ -138,6 +139,7 @@ impl AsyncWrite for Script {
             Some(Fault::Zero) => return Poll::Ready(Ok(0)),
             None => self.written.extend_from_slice(bytes),
         }
+        self.writes += 1;
         Poll::Ready(Ok(bytes.len()))
     }
 
