@@ -83,7 +83,7 @@ impl Local {
     ) -> Result<Vec<u8>, Error> {
         let context = transcript.context(&self.introduction.id, peer_id)?;
         let proof = self.keys.sign(&context)?;
-        let payload = Payload::new(&self.introduction, responder_card, proof).to_bytes();
+        let payload = self.introduction.to_payload(responder_card, &proof);
         if payload.len() > crate::MAX_PAYLOAD {
             return Err(Error::Misuse("card, log and evidence are over 32 KiB together"));
         }
@@ -180,7 +180,7 @@ impl XxReplied {
             role: Role::Initiator,
             hash: machine.hash()?,
             ephemeral: None,
-            static_key: local.handle()?.public,
+            static_key: *machine.static_key(),
         };
         let payload = local.payload(&transcript, responder_id, None)?;
         let message = machine.write(&payload)?;
@@ -219,7 +219,7 @@ pub fn start_ik<R: TryCryptoRng + ?Sized>(
         role: Role::Initiator,
         hash: machine.hash()?,
         ephemeral: Some(*machine.ephemeral().as_bytes()),
-        static_key: local.handle()?.public,
+        static_key: *machine.static_key(),
     };
     let payload = local.payload(&transcript, responder.id, Some(responder.card_hash))?;
     let message = machine.write(&payload)?;

@@ -28,6 +28,7 @@ const TOKEN_ROOM: usize = 4096;
 /// One side of a Noise handshake.
 pub(crate) struct Machine {
     state: Wiped<HandshakeState>,
+    static_key: StaticPublic,
     ephemeral: EphemeralPublic,
 }
 
@@ -71,7 +72,7 @@ impl Prepared {
 impl Machine {
     pub(crate) fn new(setup: Setup<'_>) -> Result<Self, Error> {
         let Setup { params, role, prologue, handle, prepared, remote, psks } = setup;
-        let ephemeral = *prepared.ephemeral.public();
+        let (static_key, ephemeral) = (handle.public, *prepared.ephemeral.public());
         let resolver = Resolver::new(handle, prepared);
         let state = stack(|| {
             let mut builder = Builder::with_resolver(params, Box::new(resolver))
@@ -90,7 +91,12 @@ impl Machine {
             .map(Wiped::new)
         })
         .map_err(|_: snow::Error| Error::Handshake)?;
-        Ok(Self { state, ephemeral })
+        Ok(Self { state, static_key, ephemeral })
+    }
+
+    /// This side's static public key.
+    pub(crate) fn static_key(&self) -> &StaticPublic {
+        &self.static_key
     }
 
     /// This side's ephemeral public key, known before it is sent.

@@ -37,6 +37,24 @@ pub struct Introduction {
     pub evidence: Vec<u8>,
 }
 
+impl Introduction {
+    /// The payload that says it, from where it stands.
+    pub(crate) fn to_payload(
+        &self,
+        responder_card: Option<[u8; 32]>,
+        proof: &Signature,
+    ) -> Vec<u8> {
+        let Self { id: _, card, log, evidence } = self;
+        to_cbor(&Wire {
+            card,
+            log: log.as_deref(),
+            evidence,
+            responder_card: responder_card.as_ref().map(<[u8; 32]>::as_slice),
+            proof: proof.as_bytes(),
+        })
+    }
+}
+
 #[derive(minicbor::Encode, minicbor::Decode)]
 #[cbor(array)]
 struct Wire<'a> {
@@ -53,21 +71,6 @@ struct Wire<'a> {
 }
 
 impl Payload {
-    pub(crate) fn new(
-        introduction: &Introduction,
-        responder_card: Option<[u8; 32]>,
-        proof: Signature,
-    ) -> Self {
-        let Introduction { id: _, card, log, evidence } = introduction;
-        Self {
-            card: card.clone(),
-            log: log.clone(),
-            evidence: evidence.clone(),
-            responder_card,
-            proof,
-        }
-    }
-
     /// Decodes a payload.
     ///
     /// # Errors

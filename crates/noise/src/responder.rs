@@ -39,7 +39,7 @@ pub fn answer_xx<R: TryCryptoRng + ?Sized>(
     let mut machine = start(&local, preamble, Prepared::responder(rng)?, &[])?;
     // HS-10: message 1 has an empty payload, which its length has shown.
     machine.read(message1)?;
-    let transcript = own_transcript(&local, &machine, suite, Pattern::Xx)?;
+    let transcript = own_transcript(&machine, suite, Pattern::Xx)?;
     let payload = local.payload(&transcript, &[], None)?;
     let message2 = machine.write(&payload)?;
     Ok((message2, XxAnswered { own_id: local.introduction.id, suite, machine }))
@@ -118,7 +118,7 @@ impl IkProven {
     /// [`Error::KeyStore`] or [`Error::Misuse`].
     pub fn reply(self, initiator_id: &[u8]) -> Result<(Vec<u8>, IkReplied), Error> {
         let Self { local, suite, mut machine } = self;
-        let transcript = own_transcript(&local, &machine, suite, Pattern::Ik)?;
+        let transcript = own_transcript(&machine, suite, Pattern::Ik)?;
         let payload = local.payload(&transcript, initiator_id, None)?;
         let message2 = machine.write(&payload)?;
         Ok((message2, IkReplied { session: machine.finish(suite, Role::Responder)? }))
@@ -163,19 +163,14 @@ fn start(
     })
 }
 
-fn own_transcript(
-    local: &Local,
-    machine: &Machine,
-    suite: Suite,
-    pattern: Pattern,
-) -> Result<Transcript, Error> {
+fn own_transcript(machine: &Machine, suite: Suite, pattern: Pattern) -> Result<Transcript, Error> {
     Ok(Transcript {
         suite,
         pattern,
         role: Role::Responder,
         hash: machine.hash()?,
         ephemeral: Some(*machine.ephemeral().as_bytes()),
-        static_key: local.handle()?.public,
+        static_key: *machine.static_key(),
     })
 }
 

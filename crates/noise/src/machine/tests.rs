@@ -172,7 +172,8 @@ fn bent(pattern: Pattern, role: Role, lie: Option<(Place, [u8; 32])>) -> Machine
         Role::Initiator => builder.build_initiator(),
         Role::Responder => builder.build_responder(),
     };
-    Machine { state: Wiped::new(state.expect("a state")), ephemeral }
+    let static_key = own(role).public;
+    Machine { state: Wiped::new(state.expect("a state")), static_key, ephemeral }
 }
 
 /// Runs a handshake to its end, or gives the number of the message that was refused.
