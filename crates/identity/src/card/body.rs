@@ -81,10 +81,16 @@ impl Body {
         if raw.exchange_key == envelope || raw.kem_key == envelope_kem {
             return Err(refuse("handshakes and envelopes have keys of their own").into());
         }
+        let id = AgentId::parse(raw.id)?;
+        // CARD-5: each key through the type that refuses a bad one. The key that a did:key names
+        // has been through it.
+        let identity_key = match id.key() {
+            Some(key) if key.as_bytes() == raw.identity_key => key.clone(),
+            _ => VerifyingKey::from_bytes(raw.identity_key)?,
+        };
         Ok(Self {
-            id: AgentId::parse(raw.id)?,
-            // CARD-5: each key through the type that refuses a bad one.
-            identity_key: VerifyingKey::from_bytes(raw.identity_key)?,
+            id,
+            identity_key,
             kx_id: KxId::new(raw.kx_id).ok_or(refuse("exchange keys are numbered from 1"))?,
             exchange: ExchangePublics {
                 handshake: StaticPublic::from_bytes(raw.exchange_key)?,
