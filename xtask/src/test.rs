@@ -81,8 +81,12 @@ pub(crate) fn without_simd() -> String {
 }
 
 /// The search of memory for secrets once more as it is shipped (attack T35): an optimiser moves
-/// and keeps what a debug build does not.
+/// and keeps what a debug build does not. And how deep the calls go whose stack is overwritten.
 pub(crate) fn memory(context: &mut Context) -> JobResult {
+    for features in ["", "--features fast"] {
+        let selection = "--release --package sealwire-core --lib depth";
+        run(&mut cargo(context, &format!("test --quiet {features} {selection}")))?;
+    }
     let selection = "--release --package sealwire-noise --package sealwire-custody --test memory";
     for features in ["", "--features sealwire-noise/fast,sealwire-custody/fast"] {
         run(&mut cargo(context, &format!("test --quiet {selection} {features}")))?;

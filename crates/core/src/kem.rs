@@ -86,7 +86,7 @@ impl KemPublic {
     pub fn encapsulate_with(&self, randomness: Secret<32>) -> (KemCiphertext, SharedSecret) {
         let mut ciphertext = Box::new([0; CIPHERTEXT_LEN]);
         let shared = Secret::init_with(|out| {
-            crate::wipe::stack(|| {
+            crate::wipe::deep_stack(|| {
                 backend::kem_encapsulate(&self.0, randomness.expose(), &mut ciphertext, out);
             });
         });
@@ -135,7 +135,7 @@ impl KemSecret {
     /// The key pair of a stored seed d || z (FIPS 203 section 7.1).
     pub fn from_seed(seed: &Secret<SEED_LEN>) -> Self {
         let mut public = Box::new([0; PUBLIC_LEN]);
-        let key = crate::wipe::stack(|| {
+        let key = crate::wipe::deep_stack(|| {
             Wiped::new(backend::KemKey::from_seed(seed.expose(), &mut public))
         });
         Self { key, public: KemPublic(public) }
@@ -150,7 +150,7 @@ impl KemSecret {
     /// that nobody else has (implicit rejection), never an error.
     pub fn decapsulate(&self, ciphertext: &KemCiphertext) -> SharedSecret {
         SharedSecret(Secret::init_with(|out| {
-            crate::wipe::stack(|| self.key.decapsulate(&ciphertext.0, out));
+            crate::wipe::deep_stack(|| self.key.decapsulate(&ciphertext.0, out));
         }))
     }
 }

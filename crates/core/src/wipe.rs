@@ -12,10 +12,16 @@ use core::{
 
 use zeroize::Zeroize;
 
-/// How much stack below the caller [`stack`] overwrites, in bytes.
+/// How much stack below the caller [`deep_stack`] overwrites, in bytes.
 ///
-/// The deepest call that matters, ML-KEM key generation, uses about 40 KiB in a release build.
-pub const STACK_BYTES: usize = 64 * 1024;
+/// The deepest call that matters, ML-KEM key generation, goes down 35 KiB.
+pub const DEEP_BYTES: usize = 64 * 1024;
+
+/// How much stack below the caller [`stack`] overwrites, in bytes: what fits beside the rest in
+/// a processor's first cache. A handshake makes some forty such calls.
+///
+/// The deepest call but those of ML-KEM goes down 4 KiB.
+pub const STACK_BYTES: usize = 16 * 1024;
 
 /// A boxed value whose memory is overwritten with zeros after it is dropped.
 ///
@@ -82,7 +88,14 @@ fn zeroize_uninit<T>(value: &mut MaybeUninit<T>) {
 /// Calls `work` and then overwrites the [`STACK_BYTES`] of stack below this frame.
 pub fn stack<R>(work: impl FnOnce() -> R) -> R {
     let result = apart(work);
-    overwrite();
+    overwrite::<STACK_BYTES>();
+    result
+}
+
+/// As [`stack`], with [`DEEP_BYTES`]: for ML-KEM, and for what moves large structures.
+pub fn deep_stack<R>(work: impl FnOnce() -> R) -> R {
+    let result = apart(work);
+    overwrite::<DEEP_BYTES>();
     result
 }
 
@@ -93,11 +106,11 @@ fn apart<R>(work: impl FnOnce() -> R) -> R {
 }
 
 #[inline(never)]
-fn overwrite() {
+fn overwrite<const BYTES: usize>() {
     // One memset, kept by the black box: a volatile store for each byte would take longer than
     // the key agreement before it. A variable, and borrowed as mutable: a reference to the bare
     // array would be to a constant, and nothing would be written to the stack.
-    let mut frame = [0u8; STACK_BYTES];
+    let mut frame = [0u8; BYTES];
     core::hint::black_box(&mut frame);
 }
 
@@ -133,11 +146,13 @@ mod tests {
     /// A mark on the stack is a number under this: the number itself may be there anyhow.
     const MASK: u64 = 0x5EA1_317E_0BAD_C0DE;
 
-    /// Leaves a mark on the stack, far below the caller.
+    /// Leaves a mark on the stack, `BYTES` below the caller.
     #[inline(never)]
-    fn leave_mark(number: u64) {
-        let mut frame = [0u64; 2048];
-        frame[..64].fill(number ^ MASK);
+    fn leave_mark<const BYTES: usize>(number: u64) {
+        let mut frame = [0u8; BYTES];
+        if let Some(deepest) = frame.first_chunk_mut() {
+            *deepest = (number ^ MASK).to_ne_bytes();
+        }
         core::hint::black_box(&mut frame);
     }
 
@@ -147,7 +162,7 @@ mod tests {
     fn is_marked(number: u64) -> bool {
         use std::os::unix::fs::FileExt;
         let memory = std::fs::File::open("/proc/self/mem").expect("a process may look at itself");
-        let mut below = vec![0u8; STACK_BYTES / 2];
+        let mut below = vec![0u8; 2 * DEEP_BYTES];
         let here = core::ptr::from_ref(&below).addr();
         let start = u64::try_from(here - below.len()).expect("64 bits");
         memory.read_exact_at(&mut below, start).expect("a stack that has been used is there");
@@ -160,14 +175,22 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn what_a_call_left_on_the_stack_is_gone() {
-        leave_mark(1);
+        const NEAR: usize = STACK_BYTES - 1024;
+        const FAR: usize = DEEP_BYTES - 1024;
+        std::hint::black_box([1u8; 3 * DEEP_BYTES]);
+        leave_mark::<NEAR>(1);
         assert!(is_marked(1), "the control: a mark can be seen");
-        stack(|| leave_mark(2));
+        stack(|| leave_mark::<NEAR>(2));
         assert!(!is_marked(2));
+        stack(|| leave_mark::<FAR>(3));
+        assert!(is_marked(3), "the control: further down than is overwritten");
+        deep_stack(|| leave_mark::<FAR>(4));
+        assert!(!is_marked(4));
     }
 
     #[test]
     fn stack_returns_the_result() {
         assert_eq!(stack(|| 40 + 2), 42);
+        assert_eq!(deep_stack(|| 40 + 2), 42);
     }
 }

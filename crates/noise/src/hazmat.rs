@@ -12,7 +12,6 @@ use sealwire_core::{
     keys::{EphemeralSecret, StaticPublic},
     keystore::{KeyUse, KxId},
     secret::Secret,
-    wipe::stack,
 };
 use zeroize::Zeroizing;
 
@@ -115,20 +114,15 @@ impl Hybrid {
         responder: Option<(&StaticPublic, &KemPublic)>,
         rng: &mut R,
     ) -> Result<(Self, Option<KemCiphertext>), Error> {
-        stack(|| {
-            let prepared = Prepared::initiator(rng)?;
-            let Some((remote, kem)) = responder else {
-                return Ok((
-                    Self::start(keys, suite, Role::Initiator, prepared, None, None)?,
-                    None,
-                ));
-            };
-            let (ciphertext, shared) = kem.encapsulate(rng)?;
-            let psk = psk0(suite, kem, &ciphertext, &shared)?;
-            let started =
-                Self::start(keys, suite, Role::Initiator, prepared, Some(remote), Some(&psk))?;
-            Ok((started, Some(ciphertext)))
-        })
+        let prepared = Prepared::initiator(rng)?;
+        let Some((remote, kem)) = responder else {
+            return Ok((Self::start(keys, suite, Role::Initiator, prepared, None, None)?, None));
+        };
+        let (ciphertext, shared) = kem.encapsulate(rng)?;
+        let psk = psk0(suite, kem, &ciphertext, &shared)?;
+        let started =
+            Self::start(keys, suite, Role::Initiator, prepared, Some(remote), Some(&psk))?;
+        Ok((started, Some(ciphertext)))
     }
 
     /// Starts to answer XX; or IK, with the ciphertext that the initiator gave.
@@ -141,17 +135,15 @@ impl Hybrid {
         ciphertext: Option<&KemCiphertext>,
         rng: &mut R,
     ) -> Result<Self, Error> {
-        stack(|| {
-            let prepared = Prepared::responder(rng)?;
-            let Some(ciphertext) = ciphertext else {
-                return Self::start(keys, suite, Role::Responder, prepared, None, None);
-            };
-            let kx = keys.newest();
-            let public = keys.public(kx)?.kem;
-            let shared = keys.decapsulate(kx, KeyUse::Handshake, ciphertext)?;
-            let psk = psk0(suite, &public, ciphertext, &shared)?;
-            Self::start(keys, suite, Role::Responder, prepared, None, Some(&psk))
-        })
+        let prepared = Prepared::responder(rng)?;
+        let Some(ciphertext) = ciphertext else {
+            return Self::start(keys, suite, Role::Responder, prepared, None, None);
+        };
+        let kx = keys.newest();
+        let public = keys.public(kx)?.kem;
+        let shared = keys.decapsulate(kx, KeyUse::Handshake, ciphertext)?;
+        let psk = psk0(suite, &public, ciphertext, &shared)?;
+        Self::start(keys, suite, Role::Responder, prepared, None, Some(&psk))
     }
 
     /// Only IK has a pre-shared key.
@@ -199,7 +191,7 @@ impl Hybrid {
     /// # Errors
     /// [`Error::Unreachable`] before its last message.
     pub fn finish(self) -> Result<Session, Error> {
-        stack(|| self.machine.finish(self.suite, self.role))
+        self.machine.finish(self.suite, self.role)
     }
 }
 

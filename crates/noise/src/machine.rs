@@ -7,7 +7,7 @@ use sealwire_core::{
     keys::{EphemeralPublic, EphemeralSecret, StaticPublic},
     label::Label,
     secret::Secret,
-    wipe::{Wiped, stack},
+    wipe::{Wiped, deep_stack, stack},
 };
 use snow::{Builder, HandshakeState, params::NoiseParams};
 use zeroize::Zeroizing;
@@ -74,7 +74,7 @@ impl Machine {
         let Setup { params, role, prologue, handle, prepared, remote, psks } = setup;
         let (static_key, ephemeral) = (handle.public, *prepared.ephemeral.public());
         let resolver = Resolver::new(handle, prepared);
-        let state = stack(|| {
+        let state = deep_stack(|| {
             let mut builder = Builder::with_resolver(params, Box::new(resolver))
                 .local_private_key(&STATIC_HANDLE)?
                 .prologue(prologue)?;
@@ -117,7 +117,7 @@ impl Machine {
     pub(crate) fn write(&mut self, payload: &[u8]) -> Result<Vec<u8>, Error> {
         let room = payload.len().saturating_add(TOKEN_ROOM);
         let mut message = vec![0; room];
-        let len = stack(|| self.state.write_message(payload, &mut message))
+        let len = deep_stack(|| self.state.write_message(payload, &mut message))
             .map_err(|_| Error::Handshake)?;
         message.truncate(len);
         Ok(message)
@@ -130,7 +130,7 @@ impl Machine {
             return Err(Error::Handshake);
         }
         let mut payload = Zeroizing::new(vec![0; message.len()]);
-        let len = stack(|| self.state.read_message(message, &mut payload))
+        let len = deep_stack(|| self.state.read_message(message, &mut payload))
             .map_err(|_| Error::Handshake)?;
         payload.truncate(len);
         Ok(payload)

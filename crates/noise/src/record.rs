@@ -163,8 +163,9 @@ impl Direction {
 impl Drop for Direction {
     fn drop(&mut self) {
         // What sealing and opening left of the key on the stack. Once, and not for each record:
-        // that would cost as much as the record does.
-        wipe::stack(|| ());
+        // that would cost as much as the record does. They may have been called from further
+        // down than this is.
+        wipe::deep_stack(|| ());
     }
 }
 

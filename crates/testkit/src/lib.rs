@@ -16,6 +16,8 @@ pub mod corpus;
 pub mod leak;
 pub mod memory;
 pub mod rng;
+#[cfg(target_os = "linux")]
+pub mod stack;
 pub mod vectors;
 
 /// The 31 X25519 public keys of Wycheproof that give an all-zero shared secret.

@@ -2,6 +2,8 @@
 //! refusals. With feature `fast` that is both, without it the portable one.
 
 mod aead;
+#[cfg(target_os = "linux")]
+mod depth;
 mod mlkem;
 mod x25519;
 
@@ -17,6 +19,10 @@ trait Backend: Sync {
     fn seal(&self, case: &Sealing<'_>, message: &mut [u8]) -> Option<[u8; TAG_LEN]>;
 
     fn open(&self, case: &Sealing<'_>, message: &mut [u8], tag: &[u8; TAG_LEN]) -> Option<()>;
+
+    /// How much stack sealing takes, once there is a cipher.
+    #[cfg(target_os = "linux")]
+    fn seal_depth(&self, case: &Sealing<'_>, message: &mut [u8]) -> usize;
 
     /// The public key of a secret.
     fn exchange_public(&self, secret: &[u8; 32]) -> [u8; 32];
@@ -71,6 +77,14 @@ macro_rules! backend {
             ) -> Option<()> {
                 let cipher = super::$module::Cipher::new(case.algorithm, &case.key).expect("a key");
                 cipher.open(&case.nonce, case.associated, message, tag)
+            }
+
+            #[cfg(target_os = "linux")]
+            fn seal_depth(&self, case: &Sealing<'_>, message: &mut [u8]) -> usize {
+                let cipher = super::$module::Cipher::new(case.algorithm, &case.key).expect("a key");
+                sealwire_testkit::stack::depth(|| {
+                    cipher.seal(&case.nonce, case.associated, message)
+                })
             }
 
             fn exchange_public(&self, secret: &[u8; 32]) -> [u8; 32] {
