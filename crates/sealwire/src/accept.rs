@@ -189,7 +189,7 @@ async fn answer_ik(agent: &Arc<Inner>, source: Source, first: First) -> Result<R
         if !used.is_some_and(|hash| agent.holds_card(hash, kx)) {
             return Err(Error::Denied("the peer used a card that this agent does not hold"));
         }
-        let peer = agent.present(claim.payload())?;
+        let peer = agent.present(&claim)?;
         let proven = claim.prove(peer.identity())?;
         let facts = decide(&agent, Handshake::NoiseIk, &peer)?;
         let (message2, handshake) = proven.reply(peer.id().as_str().as_bytes())?;
@@ -276,7 +276,7 @@ async fn finish_xx<T: AsyncRead + Unpin>(
     blocking(move || {
         let _held = (room, pending);
         let claim = answered.read(&message3)?;
-        let peer = agent.present(claim.payload())?;
+        let peer = agent.present(&claim)?;
         let session = claim.prove(peer.identity())?;
         let facts = decide(&agent, Handshake::NoiseXx, &peer)?;
         agent.meet(&peer, &facts)?;

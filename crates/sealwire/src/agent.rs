@@ -13,11 +13,11 @@ use sealwire_core::{
 use sealwire_identity::{
     AgentId, EvidenceKind, EvidenceList, IdentityCard, NewCard, Pin, ScoreStatement,
 };
-use sealwire_noise::{GateKey, Introduction, Local, Payload, PeerIdentity};
+use sealwire_noise::{Claim, GateKey, Introduction, Local, PeerIdentity};
 
 use crate::{
     AllowAnyAuthenticated, Clock, Direction, Error, Handshake, KnownPeers, Limits, PeerFacts,
-    Peers, SystemClock, TrustPolicy, admission::Admission, peers::Noted,
+    Peers, SystemClock, TrustPolicy, admission::Admission, cards::VerifiedCards, peers::Noted,
 };
 
 /// Lifetime of a card that an agent signs for itself, in seconds: 30 days, the most that a
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) inbound: Arc<dyn TrustPolicy>,
     pub(crate) outbound: Arc<dyn TrustPolicy>,
     pub(crate) peers: Arc<Peers>,
+    /// Cards of peers that were met.
+    pub(crate) met: VerifiedCards,
     evidence: Vec<u8>,
     pub(crate) suite: Suite,
     pub(crate) admission: Admission,
@@ -173,6 +175,7 @@ impl AgentBuilder {
             inbound,
             outbound,
             peers,
+            met: VerifiedCards::default(),
             evidence: evidence.to_bytes(),
             suite,
             admission: Admission::new(limits),
@@ -386,10 +389,10 @@ impl Inner {
         SuiteSet::all()
     }
 
-    /// Verifies what a handshake payload presents, and checks the card against its pin.
-    pub(crate) fn present(&self, payload: &Payload) -> Result<Presented, Error> {
-        let now = self.now();
-        let card = IdentityCard::from_bytes(payload.card())?.verify(now)?;
+    /// Verifies what a claim presents, and checks the card against its pin.
+    pub(crate) fn present<S>(&self, claim: &Claim<S>) -> Result<Presented, Error> {
+        let (now, payload) = (self.now(), claim.payload());
+        let card = self.met.present(payload.card(), claim.static_key(), now)?;
         // A reflected handshake proves no more than that we hold our own keys.
         if *card.as_verified().id() == self.id {
             return Err(Error::Oneself);
@@ -437,7 +440,9 @@ impl Inner {
     /// Notes that a peer was met, on disk where peers live there, before anything is released.
     /// May block.
     pub(crate) fn meet(&self, peer: &Presented, facts: &PeerFacts) -> Result<(), Error> {
-        self.peers.meet(&peer.card, facts.pinned.is_some(), self.time())
+        self.peers.meet(&peer.card, facts.pinned.is_some(), self.time())?;
+        self.met.keep(&peer.card);
+        Ok(())
     }
 }
 

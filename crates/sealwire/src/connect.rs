@@ -172,7 +172,7 @@ fn resolve(agent: &Inner, peer: Peer) -> Result<Target, Error> {
     }
     let id = Some(card.claimed().id().clone());
     agent.peers.compare(card.claimed())?;
-    match card.verify(agent.now()) {
+    match agent.met.verify(card, agent.now()) {
         Ok(card) => {
             let state = match suite_for(agent, card.as_verified().suites()) {
                 Some(_) => CardState::Valid,
@@ -312,7 +312,7 @@ fn present<S>(
     if target.static_key.as_ref().is_some_and(|key| key != claim.static_key()) {
         return Err(Error::WrongKey);
     }
-    let peer = agent.present(claim.payload())?;
+    let peer = agent.present(claim)?;
     match &target.id {
         Some(expected) if expected != peer.id() => {
             Err(Error::WrongPeer { expected: expected.clone(), found: peer.id().clone() })

@@ -146,6 +146,7 @@
 mod accept;
 mod admission;
 mod agent;
+mod cards;
 mod channel;
 mod clock;
 mod connect;
