@@ -100,6 +100,7 @@ enum Held {
     /// No record: a message of the handshake.
     Message,
     /// Whatever the one between the ends wrote.
+    #[cfg(all(feature = "hazmat", feature = "tokio"))]
     Forged,
 }
 
