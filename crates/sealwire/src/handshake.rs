@@ -8,6 +8,8 @@ pub enum Handshake {
     NoiseIk,
     /// Noise XXhfs: no valid card is held. The peer says who it is, and is then pinned.
     NoiseXx,
+    /// X3DH with ML-KEM-768, then a Double Ratchet: the peer is offline, its prekeys are not.
+    X3dh,
 }
 
 /// Whether the peer can answer now.
@@ -58,8 +60,11 @@ pub struct PeerKnowledge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoRoute {
-    /// The peer cannot answer now.
-    #[error("the peer is not reachable now")]
+    /// The peer cannot answer now, and no valid card of it is held, nor published with prekeys.
+    #[error(
+        "the peer cannot answer now, and there is no valid card of it; it must publish prekeys, \
+         or be online"
+    )]
     Offline,
     /// The peer's card names no hybrid suite that this side has. Nothing less is spoken.
     #[error(
@@ -79,7 +84,12 @@ impl Handshake {
     /// | online | its valid card | [`NoiseIk`](Self::NoiseIk) |
     /// | online | its expired card | [`NoiseXx`](Self::NoiseXx), and the identity must match |
     /// | online | a card without a common hybrid suite | [`NoRoute::Downgrade`] |
-    /// | offline | anything | [`NoRoute::Offline`] |
+    /// | offline | its valid card | [`X3dh`](Self::X3dh) |
+    /// | offline | a card without a common hybrid suite | [`NoRoute::Downgrade`] |
+    /// | offline | anything else | [`NoRoute::Offline`] |
+    ///
+    /// A peer that is offline publishes its card beside its prekeys, so
+    /// [`Agent::send`](crate::Agent::send) looks there before it asks.
     ///
     /// ```
     /// use sealwire::{CardState, Handshake, Known, PeerKnowledge, Reach};
@@ -91,11 +101,12 @@ impl Handshake {
     /// [`NoRoute`] when none leads to the peer. There is no silent fallback.
     pub const fn select(peer: &PeerKnowledge) -> Result<Self, NoRoute> {
         match (peer.reach, peer.known) {
+            (_, Known::Card(CardState::NoCommonSuite)) => Err(NoRoute::Downgrade),
+            (Reach::Offline, Known::Card(CardState::Valid)) => Ok(Self::X3dh),
             (Reach::Offline, _) => Err(NoRoute::Offline),
             (Reach::Online, Known::Nothing | Known::StaticKey) => Ok(Self::NoiseXx),
             (Reach::Online, Known::Card(CardState::Valid)) => Ok(Self::NoiseIk),
             (Reach::Online, Known::Card(CardState::Expired)) => Ok(Self::NoiseXx),
-            (Reach::Online, Known::Card(CardState::NoCommonSuite)) => Err(NoRoute::Downgrade),
         }
     }
 }
@@ -107,18 +118,22 @@ mod tests {
     // attack T6: no row of the table leads to anything that is not hybrid.
     #[test]
     fn every_row_of_the_table_holds() {
-        use Handshake::{NoiseIk, NoiseXx};
-        let online = [
-            (Known::Nothing, Ok(NoiseXx)),
-            (Known::StaticKey, Ok(NoiseXx)),
-            (Known::Card(CardState::Valid), Ok(NoiseIk)),
-            (Known::Card(CardState::Expired), Ok(NoiseXx)),
-            (Known::Card(CardState::NoCommonSuite), Err(NoRoute::Downgrade)),
+        use Handshake::{NoiseIk, NoiseXx, X3dh};
+        let table = [
+            (Known::Nothing, Ok(NoiseXx), Err(NoRoute::Offline)),
+            (Known::StaticKey, Ok(NoiseXx), Err(NoRoute::Offline)),
+            (Known::Card(CardState::Valid), Ok(NoiseIk), Ok(X3dh)),
+            (Known::Card(CardState::Expired), Ok(NoiseXx), Err(NoRoute::Offline)),
+            (
+                Known::Card(CardState::NoCommonSuite),
+                Err(NoRoute::Downgrade),
+                Err(NoRoute::Downgrade),
+            ),
         ];
-        for (known, expected) in online {
+        for (known, online, offline) in table {
             let select = |reach| Handshake::select(&PeerKnowledge { reach, known });
-            assert_eq!(select(Reach::Online), expected, "{known:?}");
-            assert_eq!(select(Reach::Offline), Err(NoRoute::Offline), "{known:?}");
+            assert_eq!(select(Reach::Online), online, "{known:?}");
+            assert_eq!(select(Reach::Offline), offline, "{known:?}");
         }
     }
 }

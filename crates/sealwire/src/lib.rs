@@ -87,7 +87,9 @@
 //! | online | its valid card | IK |
 //! | online | its expired card | XX, and the identity must match |
 //! | online | a card without a common hybrid suite | none: [`NoRoute::Downgrade`] |
-//! | offline | anything | none: [`NoRoute::Offline`] |
+//! | offline | its valid card | X3DH, and the prekeys that it published |
+//! | offline | a card without a common hybrid suite | none: [`NoRoute::Downgrade`] |
+//! | offline | anything else | none: [`NoRoute::Offline`] |
 //!
 //! A peer that refuses IK may be tried once more with XX on the same connection, where the
 //! policy grants it. Nothing ever falls back to classical cryptography.
@@ -150,6 +152,7 @@ mod cards;
 mod channel;
 mod clock;
 mod connect;
+pub mod delivery;
 mod effects;
 mod error;
 mod facts;
