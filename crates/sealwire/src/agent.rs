@@ -14,10 +14,17 @@ use sealwire_identity::{
     AgentId, EvidenceKind, EvidenceList, IdentityCard, NewCard, Pin, ScoreStatement,
 };
 use sealwire_noise::{Claim, GateKey, Introduction, Local, PeerIdentity};
+use sealwire_ratchet::prekey::CONTACT_TTL;
 
 use crate::{
     AllowAnyAuthenticated, Clock, Direction, Error, Handshake, KnownPeers, Limits, PeerFacts,
-    Peers, SystemClock, TrustPolicy, admission::Admission, cards::VerifiedCards, peers::Noted,
+    Peers, SystemClock, TrustPolicy,
+    admission::Admission,
+    cards::VerifiedCards,
+    delivery::{Delivery, Device},
+    offline::Offline,
+    peers::Noted,
+    store::Store,
 };
 
 /// Lifetime of a card that an agent signs for itself, in seconds: 30 days, the most that a
@@ -27,6 +34,10 @@ pub const CARD_LIFETIME: u64 = 30 * 24 * 60 * 60;
 /// How long after its end a card of ours is still taken as the one that a peer used, in
 /// seconds: 1 hour, for peers whose clock runs late. It is not presented any more.
 const CARD_GRACE: u64 = 60 * 60;
+
+/// How long after its end a card of ours is kept, in seconds: a first message that was written
+/// in its last second may lie in the contact mailbox for as long as that keeps messages.
+pub(crate) const CARD_KEPT: u64 = CONTACT_TTL + CARD_GRACE;
 
 /// An agent: an identity, the peers it knows, and the policy by which it talks to them.
 ///
@@ -66,6 +77,8 @@ pub(crate) struct Inner {
     mark: Mutex<HighWater>,
     /// The gate key of every set of exchange keys that a card names.
     gates: Vec<(KxId, GateKey)>,
+    /// What the offline path has, if the agent was built with a store and a delivery.
+    pub(crate) offline: Option<Offline>,
 }
 
 /// Settings of an [`Agent`], each with a default.
@@ -101,6 +114,9 @@ pub struct AgentBuilder {
     suite: Suite,
     limits: Limits,
     clock: Arc<dyn Clock>,
+    store: Option<Arc<dyn Store>>,
+    delivery: Option<Arc<dyn Delivery>>,
+    device: u32,
 }
 
 impl AgentBuilder {
@@ -154,18 +170,59 @@ impl AgentBuilder {
         self
     }
 
-    /// The agent.
+    /// Where the state of the offline path is kept. It goes together with
+    /// [`AgentBuilder::delivery`].
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// How peers that are offline are reached. It goes together with [`AgentBuilder::store`].
+    pub fn delivery(mut self, delivery: Arc<dyn Delivery>) -> Self {
+        self.delivery = Some(delivery);
+        self
+    }
+
+    /// The number of this device: replicas of one agent have numbers, prekeys and sessions of
+    /// their own. Default: 0, the one that peers write to.
+    pub fn device(mut self, number: u32) -> Self {
+        self.device = number;
+        self
+    }
+
+    /// The agent. With a store it reads its state and notes its card there, which may block.
     ///
     /// # Errors
     /// [`Error::Misuse`] for a card of another agent or with keys that the store does not
-    /// have, and for two cards of one sequence; [`Error::Identity`] for a card that does not
-    /// verify, and when one cannot be signed.
+    /// have, for two cards of one sequence, for a store without a delivery, and for a store of
+    /// another agent or device; [`Error::Identity`] for a card that does not verify, and when
+    /// one cannot be signed; [`Error::StateStore`] and [`Error::State`] when the state cannot
+    /// be read.
     pub fn build(self) -> Result<Agent, Error> {
-        let Self { keys, cards, inbound, outbound, peers, evidence, suite, limits, clock } = self;
+        let Self { keys, mut cards, inbound, outbound, peers, evidence, suite, limits, .. } = self;
+        let Self { clock, store, delivery, device, .. } = self;
         let id = AgentId::from_key(keys.identity());
-        let mut mark = HighWater::new(latest(&cards, &peers, clock.wall()));
+        let offline = match (store, delivery) {
+            (None, None) => None,
+            (Some(store), Some(delivery)) => {
+                Some(Offline::open(store, delivery, Device { agent: id.clone(), number: device })?)
+            }
+            _ => return Err(Error::Misuse("a store and a delivery go together")),
+        };
+        // Peers may hold the card that this agent published, whether or not it was given.
+        let ours = |card: &IdentityCard| {
+            keys.public(card.kx_id()).is_ok_and(|publics| publics == *card.exchange_publics())
+        };
+        cards.extend(offline.iter().flat_map(Offline::own_cards).filter(ours));
+        // With nothing remembered, what the clock says now is what later readings are held to.
+        let remembered = latest(&cards, &peers, clock.wall());
+        let first = remembered == Timestamp::default();
+        let mut mark = HighWater::new(if first { clock.wall() } else { remembered });
         let now = mark.observe(clock.wall(), clock.elapsed()).now;
         let cards = usable_cards(keys.as_ref(), &id, cards, now)?;
+        if let (Some(offline), Some(card)) = (&offline, cards.first()) {
+            offline.keep_card(card)?;
+        }
         let gate = |card: &IdentityCard| Ok((card.kx_id(), GateKey::new(card.kem_key())?));
         let gates = cards.iter().map(gate).collect::<Result<_, Error>>()?;
         let inner = Inner {
@@ -182,6 +239,7 @@ impl AgentBuilder {
             clock,
             mark: Mutex::new(mark),
             gates,
+            offline,
         };
         Ok(Agent { inner: Arc::new(inner) })
     }
@@ -213,7 +271,7 @@ fn usable_cards(
         }
         match Unverified::new(card.clone()).verify(now) {
             Ok(_) => valid = true,
-            Err(Identity::Expired { not_after, .. }) if now <= not_after.plus(CARD_GRACE) => {}
+            Err(Identity::Expired { not_after, .. }) if now <= not_after.plus(CARD_KEPT) => {}
             Err(Identity::Expired { .. } | Identity::NotYetValid { .. }) => continue,
             Err(error) => return Err(error.into()),
         }
@@ -246,6 +304,9 @@ impl Agent {
             suite: Suite::preferred(),
             limits: Limits::default(),
             clock: Arc::new(SystemClock::new()),
+            store: None,
+            delivery: None,
+            device: 0,
         }
     }
 
@@ -305,7 +366,7 @@ impl Agent {
 /// A peer that presented a verified card. It has proven nothing before its claim was checked.
 pub(crate) struct Presented {
     pub(crate) card: Verified<IdentityCard>,
-    evidence: EvidenceList,
+    pub(crate) evidence: EvidenceList,
     scores: Vec<Verified<ScoreStatement>>,
 }
 
@@ -330,10 +391,21 @@ impl Inner {
         self.time().now
     }
 
-    fn time(&self) -> Noted {
+    pub(crate) fn time(&self) -> Noted {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         let now = mark.observe(self.clock.wall(), self.clock.elapsed()).now;
         Noted { now, mark: mark.mark() }
+    }
+
+    /// Whether the clock runs so far ahead that nothing may be deleted for its age.
+    pub(crate) fn clock_jumped(&self) -> bool {
+        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        mark.observe(self.clock.wall(), self.clock.elapsed()).jumped
+    }
+
+    /// The offline path.
+    pub(crate) fn offline(&self) -> Result<&Offline, Error> {
+        self.offline.as_ref().ok_or(Error::Misuse("the agent was built without a store"))
     }
 
     /// The newest card. `build` leaves at least one.
@@ -364,6 +436,27 @@ impl Inner {
             .any(|card| card.hash().as_bytes() == hash)
     }
 
+    /// The cards with these exchange keys that a message which lay in a mailbox may name.
+    // AGR-12
+    pub(crate) fn kept_cards(&self, kx: KxId) -> Vec<&IdentityCard> {
+        let now = self.now();
+        let stands =
+            |card: &&IdentityCard| card.kx_id() == kx && now <= card.not_after().plus(CARD_KEPT);
+        self.cards.iter().filter(stands).collect()
+    }
+
+    /// Our suite where the peer has it, else one that both have.
+    pub(crate) fn suite_for(&self, theirs: &SuiteSet) -> Option<Suite> {
+        let offered = self.offered();
+        let preferred = Some(self.suite).filter(|suite| theirs.contains(*suite));
+        preferred.or_else(|| offered.iter().find(|suite| theirs.contains(*suite)))
+    }
+
+    /// What this agent presents beside its card.
+    pub(crate) fn evidence(&self) -> &[u8] {
+        &self.evidence
+    }
+
     /// This side of a handshake, introduced by `card`.
     pub(crate) fn local(&self, card: &IdentityCard) -> Local {
         let introduction = Introduction {
@@ -391,18 +484,39 @@ impl Inner {
 
     /// Verifies what a claim presents, and checks the card against its pin.
     pub(crate) fn present<S>(&self, claim: &Claim<S>) -> Result<Presented, Error> {
-        let (now, payload) = (self.now(), claim.payload());
-        let card = self.met.present(payload.card(), claim.static_key(), now)?;
+        let payload = claim.payload();
+        let card = self.met.present(payload.card(), claim.static_key(), self.now())?;
+        self.present_card(card, payload.log(), payload.evidence())
+    }
+
+    /// Checks a verified card against its pin, and reads what comes with it.
+    pub(crate) fn present_card(
+        &self,
+        card: Verified<IdentityCard>,
+        log: Option<&[u8]>,
+        evidence: &[u8],
+    ) -> Result<Presented, Error> {
         // A reflected handshake proves no more than that we hold our own keys.
         if *card.as_verified().id() == self.id {
             return Err(Error::Oneself);
         }
-        if payload.log().is_some() {
+        if log.is_some() {
             return Err(Error::Denied("a did:key has no log"));
         }
         self.peers.compare(card.as_verified())?;
-        let evidence = EvidenceList::from_bytes(payload.evidence())?;
-        let mut scores = self.peers.scores(card.as_verified().id());
+        let evidence = EvidenceList::from_bytes(evidence)?;
+        let scores = self.scores(card.as_verified().id(), &evidence);
+        Ok(Presented { card, evidence, scores })
+    }
+
+    /// What is known of a peer's score, from its own hands too.
+    pub(crate) fn scores(
+        &self,
+        id: &AgentId,
+        evidence: &EvidenceList,
+    ) -> Vec<Verified<ScoreStatement>> {
+        let now = self.now();
+        let mut scores = self.peers.scores(id);
         // EV-4: unbound evidence never raises a decision.
         let presented =
             evidence.iter().filter(|item| item.kind() == EvidenceKind::Score && item.is_bound());
@@ -411,7 +525,7 @@ impl Inner {
             presented
                 .filter_map(|item| ScoreStatement::from_bytes(item.data()).ok()?.verify(now).ok()),
         );
-        Ok(Presented { card, evidence, scores })
+        scores
     }
 
     /// The facts about a peer that has proven its identity.

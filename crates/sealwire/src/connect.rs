@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealwire_core::{Suite, SuiteSet, Unverified, Verified, keys::StaticPublic};
+use sealwire_core::{Unverified, Verified, keys::StaticPublic};
 use sealwire_identity::{AgentId, EvidenceList, IdentityCard, Pin};
 use sealwire_noise::{
     KnownResponder, NoiseStream, Pattern, Preamble, Session,
@@ -174,7 +174,7 @@ fn resolve(agent: &Inner, peer: Peer) -> Result<Target, Error> {
     agent.peers.compare(card.claimed())?;
     match agent.met.verify(card, agent.now()) {
         Ok(card) => {
-            let state = match suite_for(agent, card.as_verified().suites()) {
+            let state = match agent.suite_for(card.as_verified().suites()) {
                 Some(_) => CardState::Valid,
                 None => CardState::NoCommonSuite,
             };
@@ -186,13 +186,6 @@ fn resolve(agent: &Inner, peer: Peer) -> Result<Target, Error> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Our suite where the peer has it, else one that both have.
-fn suite_for(agent: &Inner, theirs: &SuiteSet) -> Option<Suite> {
-    let offered = agent.offered();
-    let preferred = Some(agent.suite).filter(|suite| theirs.contains(*suite));
-    preferred.or_else(|| offered.iter().find(|suite| theirs.contains(*suite)))
 }
 
 fn facts_beforehand(agent: &Inner, target: &Target) -> Result<PeerFacts, Error> {
@@ -243,7 +236,7 @@ fn start_ik(
 ) -> Result<(Preamble, Vec<u8>, initiator::IkSent), Error> {
     let held = target.card.as_ref().ok_or(Error::Unreachable("IK is selected with a card"))?;
     let card = agent.peers.check(held, agent.now())?;
-    let suite = suite_for(agent, card.suites()).ok_or(Error::Unreachable("a common suite"))?;
+    let suite = agent.suite_for(card.suites()).ok_or(Error::Unreachable("a common suite"))?;
     let responder = KnownResponder {
         id: card.id().as_str().as_bytes(),
         static_key: card.exchange_key(),
@@ -264,7 +257,7 @@ async fn dial_xx<T: AsyncRead + AsyncWrite + Unpin>(
     let (starter, held) = (Arc::clone(agent), Arc::clone(&target));
     let (preamble, message1, sent) = blocking(move || {
         let theirs = held.card.as_ref().map(|card| card.as_verified().suites());
-        let suite = theirs.and_then(|theirs| suite_for(&starter, theirs)).unwrap_or(starter.suite);
+        let suite = theirs.and_then(|theirs| starter.suite_for(theirs)).unwrap_or(starter.suite);
         let local = starter.local(starter.own_card()?);
         let mut rng = sealwire_custody::system_rng();
         Ok(initiator::start_xx(local, suite, starter.offered(), &mut rng)?)

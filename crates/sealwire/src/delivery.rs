@@ -11,6 +11,7 @@ use core::{fmt, future::Future, pin::Pin};
 
 use sealwire_core::Timestamp;
 use sealwire_identity::AgentId;
+use sealwire_ratchet::prekey::{Kind, Unclaimed};
 use zeroize::Zeroizing;
 
 pub use in_process::{InProcess, Seen};
@@ -56,7 +57,7 @@ pub trait Delivery: Send + Sync + fmt::Debug {
     fn claim<'a>(&'a self, of: &'a Device, nonce: [u8; 16]) -> Pending<'a, Claimed>;
 
     /// How many one-time keys of this agent's device have not been claimed.
-    fn remaining<'a>(&'a self, of: &'a Device) -> Pending<'a, Remaining>;
+    fn remaining<'a>(&'a self, of: &'a Device) -> Pending<'a, Unclaimed>;
 
     /// Opens a mailbox.
     fn open_mailbox(&self, kind: MailboxKind) -> Pending<'_, OpenedMailbox>;
@@ -114,23 +115,13 @@ pub struct Published {
 #[expect(clippy::exhaustive_structs, reason = "a signed header and what it signs")]
 pub struct PrekeyPage {
     /// What the keys are.
-    pub kind: PrekeyKind,
+    pub kind: Kind,
     /// The last second in which its keys may be handed out.
     pub not_after: Timestamp,
     /// The signed header.
     pub header: Vec<u8>,
     /// The keys, each with its path to the signed root, in the order of their ids.
     pub keys: Vec<Vec<u8>>,
-}
-
-/// What a one-time key is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "an agreement takes these two")]
-pub enum PrekeyKind {
-    /// X25519.
-    X25519,
-    /// ML-KEM-768.
-    Kem,
 }
 
 /// What a claim brought. A kind that is drained brings nothing.
@@ -151,16 +142,6 @@ pub struct ClaimedKey {
     pub header: Vec<u8>,
     /// The key with its path.
     pub key: Vec<u8>,
-}
-
-/// One-time keys that have not been claimed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a number for each kind")]
-pub struct Remaining {
-    /// X25519 keys.
-    pub x25519: usize,
-    /// ML-KEM-768 keys.
-    pub kem: usize,
 }
 
 /// What a mailbox is for.
@@ -192,6 +173,19 @@ pub struct MailboxHandle(Zeroizing<Vec<u8>>);
 pub struct Address {
     mailbox: Vec<u8>,
     capability: Vec<u8>,
+}
+
+impl From<&AgentId> for Device {
+    /// The device that peers write to.
+    fn from(agent: &AgentId) -> Self {
+        Self { agent: agent.clone(), number: 0 }
+    }
+}
+
+impl From<&Self> for Device {
+    fn from(device: &Self) -> Self {
+        device.clone()
+    }
 }
 
 /// Names a message: 16 random bytes.

@@ -75,6 +75,16 @@ pub enum Error {
     /// The state could not be read or stored; nothing was sent and nothing was released.
     #[error(transparent)]
     State(#[from] crate::store::Error),
+    /// A row of the state cannot be read: a newer release wrote it, or it is a bug. It is left as
+    /// it is.
+    #[error("a row of the state cannot be used, and was left as it is: {0}")]
+    StateRow(#[from] sealwire_core::DecodeError),
+    /// Prekeys, an agreement or a session.
+    #[error(transparent)]
+    Ratchet(#[from] sealwire_ratchet::Error),
+    /// What delivers messages and prekeys failed.
+    #[error(transparent)]
+    Delivery(#[from] crate::delivery::DeliveryError),
     /// Every card of this agent has expired.
     #[error("this agent's own card has expired; build the agent anew, with a new card")]
     OwnCardExpired,
@@ -89,7 +99,11 @@ pub enum Error {
 impl Error {
     /// Whether trying again, unchanged, can succeed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Io(_) | Self::Truncated | Self::Timeout | Self::Busy | Self::Expired)
+        match self {
+            Self::Io(_) | Self::Truncated | Self::Timeout | Self::Busy | Self::Expired => true,
+            Self::Delivery(error) => error.is_retryable(),
+            _ => false,
+        }
     }
 }
 

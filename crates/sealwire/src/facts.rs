@@ -60,6 +60,8 @@ impl PeerFacts {
     }
 
     /// Whether the peer has proven its identity on this connection. Before dialling it has not.
+    /// One that is offline has, as far as it can, once the bundle of its prekeys is verified,
+    /// which its identity key has signed; that it holds these keys shows when it answers.
     pub fn is_authenticated(&self) -> bool {
         self.authenticated
     }

@@ -8,8 +8,9 @@
 //!
 //! It opens no connections: any [`AsyncRead`](tokio::io::AsyncRead) and
 //! [`AsyncWrite`](tokio::io::AsyncWrite) will do, and addresses are the caller's. It says who a
-//! peer is, not whether it deserves trust. It hides no timing, no sizes and no addresses. It
-//! does not run protocols over the channel, and it stores no messages: both sides are online.
+//! peer is, not whether it deserves trust. It hides no timing and no addresses, and on a channel
+//! no sizes. It does not run protocols over the channel. It is no relay: what stands between
+//! agents that are not online at the same time is a [`Delivery`](delivery::Delivery).
 //!
 //! # The picture
 //!
@@ -26,6 +27,9 @@
 //!   connect:  what is known of the peer ─▶ policy: before_dial ─▶ Handshake::select ─▶ IK, XX
 //!   accept:   bounds and rate ─▶ gate ─▶ handshake: card, proof, pin ─▶ policy: on_accept
 //!   both:     the peer is pinned, on disk, before there is a Channel
+//!
+//!   send:     policy ─▶ session, or prekeys and X3DH ─▶ seal ─▶ commit ─▶ outbox
+//!   sync:     outbox ─▶ Delivery ─▶ open ─▶ policy ─▶ commit: session, used prekeys, inbox ─▶ ack
 //! ```
 //!
 //! # Example
@@ -76,6 +80,52 @@
 //! }
 //! ```
 //!
+//! Agents that are not online at the same time leave messages for one another. State is on
+//! disk, sealed, so that a restart loses nothing:
+//!
+#![cfg_attr(feature = "sqlite", doc = "```")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+//! use std::{path::Path, sync::Arc};
+//! use sealwire::{Agent, AllowAnyAuthenticated, delivery::InProcess};
+//! use sealwire::store::{Options, SqliteStore};
+//! use sealwire::{core::MemoryKeyStore, custody};
+//! # type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+//!
+//! fn start(keys: &Arc<MemoryKeyStore>, home: &Path, relay: &Arc<InProcess>) -> Result<Agent> {
+//!     let store = SqliteStore::open(home, keys.as_ref(), Options::new())?;
+//!     let agent = Agent::builder(keys.clone()).store(Arc::new(store)).delivery(relay.clone());
+//!     Ok(agent.inbound(AllowAnyAuthenticated).build()?)
+//! }
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<()> {
+//!     # let home = tempfile::tempdir()?;
+//!     # let [at_alice, at_bob] = ["alice", "bob"].map(|name| home.path().join(name));
+//!     # let keys = || MemoryKeyStore::generate(&mut custody::system_rng()).map(Arc::new);
+//!     # let (alices, bobs) = (keys()?, keys()?);
+//!     let relay = Arc::new(InProcess::new());
+//!
+//!     // Bob publishes prekeys and goes away. Alice writes to him, and goes away too.
+//!     let bob = start(&bobs, &at_bob, &relay)?;
+//!     bob.publish_prekeys().await?;
+//!     let bobs_id = bob.id().clone();
+//!     drop(bob);
+//!     let alice = start(&alices, &at_alice, &relay)?;
+//!     alice.send(&bobs_id, b"how far is the moon?").await?;
+//!     drop(alice);
+//!
+//!     // The message is still in Alice's outbox; then it is in Bob's inbox.
+//!     start(&alices, &at_alice, &relay)?.sync().await?;
+//!     let bob = start(&bobs, &at_bob, &relay)?;
+//!     bob.sync().await?;
+//!     let message = bob.inbox()?.next().await?.ok_or("a message")?;
+//!     assert_eq!(message.payload(), b"how far is the moon?");
+//!     bob.send(message.from(), b"384,400 km").await?;
+//!     bob.inbox()?.ack(&message).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # Which handshake
 //!
 //! [`Handshake::select`] looks at what is known of the peer, and at nothing else:
@@ -91,14 +141,18 @@
 //! | offline | a card without a common hybrid suite | none: [`NoRoute::Downgrade`] |
 //! | offline | anything else | none: [`NoRoute::Offline`] |
 //!
-//! A peer that refuses IK may be tried once more with XX on the same connection, where the
+//! [`Agent::connect`] is for peers that are online, [`Agent::send`] for all that have published
+//! prekeys. A peer that refuses IK may be tried once more with XX on the same connection, where the
 //! policy grants it. Nothing ever falls back to classical cryptography.
 //!
 //! # Who may talk
 //!
 //! A [`TrustPolicy`] is asked before anything is sent ([`TrustPolicy::before_dial`]), once the
 //! peer has proven its identity and before anything is shown to it
-//! ([`TrustPolicy::on_accept`]), and for each message ([`TrustPolicy::on_message`]). Inbound the
+//! ([`TrustPolicy::on_accept`]), and for each message ([`TrustPolicy::on_message`]). Of a peer
+//! that wrote while this side was away it is asked before any of its message is shown and before
+//! a one-time prekey is used up, and again for each message, since a session may last for
+//! weeks. Inbound the
 //! default is [`KnownPeers`], which does not answer strangers at all. [`ScoreAtLeast`] goes by
 //! the word of an issuer, [`AllowAnyAuthenticated`] does what it says, and [`all`], [`any`] and
 //! [`not`] combine them. A stranger sees one constant refusal, whatever the cause.
@@ -131,6 +185,10 @@
 //!   days.
 //! - Expiry is judged by the latest time ever seen, so a clock that is set back revives
 //!   nothing.
+//! - A message to an offline peer is secret as the [`ratchet`] says: the first ones as long as the
+//!   peer's prekeys are, the later ones forward secret, and healing as both sides talk. Whether
+//!   it arrives is up to the delivery; it sees mailboxes, times and four sizes, not who talks.
+//! - State must not be copied or put back: see [`store`] for what is detected.
 //! - A channel is authenticated to its end: a cut is an error, never an end of stream. It lives
 //!   an hour by default, then a fresh handshake is due.
 //!
@@ -141,6 +199,7 @@
 //! - [`core`]: secrets, key types, the [`KeyStore`](core::KeyStore) trait, suites, KDF, AEAD
 //! - [`identity`]: agent ids, cards, pins, evidence
 //! - [`noise`]: the hybrid handshakes and the record layer
+//! - [`ratchet`]: prekeys, agreement with a peer that is offline, and the Double Ratchet
 //! - [`hybrid`]: X-Wing and sealing to a public key
 //! - [`custody`]: where keys live
 #![forbid(unsafe_code)]
@@ -157,6 +216,7 @@ mod effects;
 mod error;
 mod facts;
 mod handshake;
+mod offline;
 mod peers;
 mod policy;
 pub mod store;
@@ -170,6 +230,7 @@ pub use effects::{Committed, Delivered, Effects, Outgoing};
 pub use error::Error;
 pub use facts::{Direction, Freshness, PeerFacts};
 pub use handshake::{CardState, Handshake, Known, NoRoute, PeerKnowledge, Reach};
+pub use offline::{Content, Draft, Event, Inbox, MAX_PAYLOAD_LEN, Message, SessionInfo};
 pub use peers::Peers;
 pub use policy::{
     All, AllowAnyAuthenticated, AnyOf, Decision, Grant, KnownPeers, Not, ScoreAtLeast, TrustPolicy,
@@ -181,3 +242,4 @@ pub use sealwire_custody as custody;
 pub use sealwire_hybrid as hybrid;
 pub use sealwire_identity as identity;
 pub use sealwire_noise as noise;
+pub use sealwire_ratchet as ratchet;

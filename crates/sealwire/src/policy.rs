@@ -54,10 +54,15 @@ pub trait TrustPolicy: Send + Sync + fmt::Debug {
 
     /// After the peer was authenticated and before anything of this side is released to it: in
     /// IK before message 2, in XX before any record. Asked in both directions.
+    ///
+    /// With a peer that is offline: before a one-time prekey is claimed from it, once its card
+    /// and bundle are verified; and for every message of it, before any of that is released or,
+    /// of a first one, a one-time prekey is used up.
     fn on_accept(&self, peer: &PeerFacts) -> Decision;
 
     /// Before a single message is handed to the application by
-    /// [`Channel::recv`](crate::Channel::recv). The byte stream has no messages to judge.
+    /// [`Channel::recv`](crate::Channel::recv), or comes into the
+    /// [`inbox`](crate::Agent::inbox). The byte stream has no messages to judge.
     fn on_message(&self, peer: &PeerFacts, message: &[u8]) -> Decision {
         let _ = (peer, message);
         Decision::allow()

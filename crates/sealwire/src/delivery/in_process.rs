@@ -8,12 +8,12 @@ use std::{
 
 use rand_core::TryRng;
 use sealwire_core::{Timestamp, pad::FRAME_CLASSES};
+use sealwire_ratchet::prekey::{Kind, Unclaimed};
 use zeroize::Zeroizing;
 
 use super::{
     Address, Arrived, Claimed, ClaimedKey, Delivery, DeliveryError, Device, MailboxHandle,
-    MailboxKind, MessageId, OpenedMailbox, Pending, PrekeyKind, PrekeyPage, Publication, Published,
-    Remaining,
+    MailboxKind, MessageId, OpenedMailbox, Pending, PrekeyPage, Publication, Published,
 };
 use crate::{Clock, SystemClock};
 
@@ -93,7 +93,7 @@ struct Shelf {
 
 /// A page and those of its keys that are left.
 struct Page {
-    kind: PrekeyKind,
+    kind: Kind,
     not_after: Timestamp,
     header: Vec<u8>,
     left: VecDeque<Vec<u8>>,
@@ -184,15 +184,11 @@ impl Delivery for InProcess {
         })
     }
 
-    fn remaining<'a>(&'a self, of: &'a Device) -> Pending<'a, Remaining> {
+    fn remaining<'a>(&'a self, of: &'a Device) -> Pending<'a, Unclaimed> {
         self.answer(|office, now| {
-            let Some(shelf) = office.directory.get_mut(of) else { return Ok(Remaining::default()) };
-            shelf.pages.retain(|page| now <= page.not_after);
-            let left = |kind| {
-                let pages = shelf.pages.iter().filter(|page| page.kind == kind);
-                pages.map(|page| page.left.len()).sum()
-            };
-            Ok(Remaining { x25519: left(PrekeyKind::X25519), kem: left(PrekeyKind::Kem) })
+            let shelf = office.directory.get(of);
+            let left = |kind| shelf.map_or(0, |shelf| shelf.left(kind, now));
+            Ok(Unclaimed { x25519: left(Kind::X25519), kem: left(Kind::MlKem) })
         })
     }
 
@@ -305,10 +301,8 @@ impl Shelf {
         if let Some((_, claimed)) = self.claims.iter().find(|(known, _)| *known == nonce) {
             return claimed.clone();
         }
-        let claimed = Claimed {
-            x25519: self.take(PrekeyKind::X25519, now),
-            kem: self.take(PrekeyKind::Kem, now),
-        };
+        let claimed =
+            Claimed { x25519: self.take(Kind::X25519, now), kem: self.take(Kind::MlKem, now) };
         if self.claims.len() >= MAX_CLAIMS {
             self.claims.pop_front();
         }
@@ -316,9 +310,14 @@ impl Shelf {
         claimed
     }
 
+    fn left(&self, kind: Kind, now: Timestamp) -> u32 {
+        let pages = self.pages.iter().filter(|page| page.kind == kind && now <= page.not_after);
+        u32::try_from(pages.map(|page| page.left.len()).sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
     /// A key of the oldest page of this kind that has one. A page that is drained stays until
     /// its end, so that it is not taken for a new one when it is published again.
-    fn take(&mut self, kind: PrekeyKind, now: Timestamp) -> Option<ClaimedKey> {
+    fn take(&mut self, kind: Kind, now: Timestamp) -> Option<ClaimedKey> {
         self.pages.iter_mut().filter(|page| page.kind == kind && now <= page.not_after).find_map(
             |page| {
                 let key = page.left.pop_front()?;

@@ -39,7 +39,7 @@ fn id(number: u64) -> MessageId {
     MessageId::from_bytes(bytes)
 }
 
-fn page(kind: PrekeyKind, first: u8, count: u8) -> PrekeyPage {
+fn page(kind: Kind, first: u8, count: u8) -> PrekeyPage {
     let keys = (first..first + count).map(|key| vec![key]).collect();
     PrekeyPage { kind, not_after: Timestamp::from_secs(1000), header: vec![first], keys }
 }
@@ -135,7 +135,7 @@ async fn a_one_time_key_is_handed_out_once_and_the_same_for_one_nonce() {
     let (clock, office) = office();
     let of = device();
     assert_eq!(office.claim(&of, [1; 16]).await.expect("claim"), Claimed::default());
-    let pages = vec![page(PrekeyKind::X25519, 10, 3), page(PrekeyKind::Kem, 20, 1)];
+    let pages = vec![page(Kind::X25519, 10, 3), page(Kind::MlKem, 20, 1)];
     let first = publication(pages);
     office.publish(&of, &first).await.expect("publish");
     let claim = |nonce| {
@@ -153,13 +153,13 @@ async fn a_one_time_key_is_handed_out_once_and_the_same_for_one_nonce() {
     office.publish(&of, &first).await.expect("publish");
     assert_eq!(claim(3).await, (Some(12), None));
     assert_eq!(claim(4).await, (None, None));
-    let second = publication(vec![page(PrekeyKind::X25519, 13, 1), page(PrekeyKind::Kem, 21, 2)]);
+    let second = publication(vec![page(Kind::X25519, 13, 1), page(Kind::MlKem, 21, 2)]);
     office.publish(&of, &second).await.expect("publish");
     let remaining = office.remaining(&of).await.expect("remaining");
-    assert_eq!(remaining, Remaining { x25519: 1, kem: 2 });
+    assert_eq!(remaining, Unclaimed { x25519: 1, kem: 2 });
     clock.0.store(1001, Ordering::SeqCst);
     assert_eq!(claim(5).await, (None, None), "the pages have expired");
-    assert_eq!(office.remaining(&of).await.expect("remaining"), Remaining::default());
+    assert_eq!(office.remaining(&of).await.expect("remaining"), Unclaimed { x25519: 0, kem: 0 });
     assert_eq!(office.bundle(&of).await.expect("bundle"), Some(second.published));
 }
 
