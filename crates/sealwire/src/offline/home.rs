@@ -295,8 +295,15 @@ impl Home {
         self.told = left.x25519 <= half(Kind::X25519)
             || left.kem <= half(Kind::MlKem)
             || now >= self.rotate_at
-            || self.filling;
+            || self.filling
+            || self.mailbox.is_none();
         self.told
+    }
+
+    /// The delivery does not have the contact mailbox any more.
+    pub(super) fn lose_mailbox(&mut self) {
+        self.mailbox = None;
+        self.told = false;
     }
 
     /// The private halves that a first message names.

@@ -43,19 +43,20 @@ impl Agent {
         let agent = &self.inner;
         let offline = agent.offline()?;
         let _turn = offline.syncing.lock().await;
-        // What cannot be sent now does not keep what came from being read.
-        let flushed = outbox::flush(agent).await;
+        // What cannot be sent now does not keep what came from being read, nor one mailbox the
+        // others; the first failure is what is told.
+        let mut done = outbox::flush(agent).await;
         if agent.clock_jumped() {
             // By a clock that may be wrong, every card and prekey has expired: what strangers
             // wrote waits until it is right.
             agent.tell(Event::ClockJumped);
         } else {
-            receive_first(agent).await?;
+            done = done.and(receive_first(agent).await);
         }
         for peer in offline.known() {
-            receive_from(agent, &peer).await?;
+            done = done.and(receive_from(agent, &peer).await);
         }
-        flushed?;
+        done?;
         tidy(agent).await?;
         Ok(offline.events.take())
     }
@@ -108,7 +109,18 @@ async fn receive_first(agent: &Arc<Inner>) -> Result<(), Error> {
         return Ok(());
     };
     drop(home);
-    drain(agent, &mailbox, first::receive).await
+    let drained = drain(agent, &mailbox, first::receive).await;
+    if is_gone(&drained) {
+        // Publishing opens another, and says where it is.
+        agent.offline()?.home.lock().await.lose_mailbox();
+        return Ok(());
+    }
+    drained
+}
+
+/// Whether the delivery does not have the mailbox any more.
+fn is_gone(drained: &Result<(), Error>) -> bool {
+    matches!(drained, Err(Error::Delivery(error)) if !error.is_retryable())
 }
 
 async fn receive_from(agent: &Arc<Inner>, peer: &Device) -> Result<(), Error> {
@@ -117,12 +129,20 @@ async fn receive_from(agent: &Arc<Inner>, peer: &Device) -> Result<(), Error> {
     let mailbox = held.known.mailbox.as_ref().map(|mailbox| mailbox.handle.clone());
     drop(held);
     let Some(mailbox) = mailbox else { return Ok(()) };
-    let peer = peer.clone();
-    drain(agent, &mailbox, move |agent, frame| {
-        let mut held = agent.offline()?.hold_blocking(&peer)?;
+    let from = peer.clone();
+    let drained = drain(agent, &mailbox, move |agent, frame| {
+        let mut held = agent.offline()?.hold_blocking(&from)?;
         take(agent, &mut held, Place::Pairwise, frame)
-    })
-    .await
+    });
+    let drained = drained.await;
+    if is_gone(&drained) {
+        // The next message to the peer opens another, and says where it is.
+        let mut held = offline.hold(peer).await?;
+        held.known.mailbox = None;
+        held.known.reached = false;
+        return Ok(());
+    }
+    drained
 }
 
 /// Takes the frames of a mailbox one after another: each is committed, and then acknowledged.

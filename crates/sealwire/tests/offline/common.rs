@@ -75,6 +75,14 @@ impl Disk {
         self.left.store(0, Ordering::SeqCst);
     }
 
+    /// Puts a row there, as another release stored it.
+    pub(crate) fn put(&self, table: Table, key: &[u8], value: Vec<u8>) {
+        let mut effects = Effects::new();
+        let key = RowKey::new(key).expect("a key");
+        effects.put(table, key, Value::new(value)).expect("a row");
+        let _ = self.rows.commit(effects).expect("commit");
+    }
+
     /// All that is stored.
     pub(crate) fn dump(&self) -> Vec<(Table, RowKey, Vec<u8>)> {
         let mut all = Vec::new();

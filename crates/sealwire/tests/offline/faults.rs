@@ -270,3 +270,21 @@ async fn messages_to_many_peers_are_sent_at_a_time() {
         assert_eq!(found, (0..10_u8).map(|round| vec![round]).collect::<Vec<_>>());
     }
 }
+
+#[tokio::test]
+async fn a_relay_that_lost_its_mailboxes_is_told_new_ones() {
+    let (world, alice, bob) = World::talking().await;
+    world.relay.lose_mailboxes().await;
+    for agent in [&alice, &bob] {
+        assert_eq!(sync(agent).await, [Event::PrekeysLow], "publishing opens a new one");
+        agent.publish_prekeys().await.expect("publish");
+        assert_eq!(sync(agent).await, []);
+    }
+    // Each finds out that the other's mailbox is gone, and both meet anew.
+    let message = alice.send(bob.id(), b"lost").await.expect("send");
+    let peer = Device::from(bob.id());
+    assert_eq!(sync(&alice).await, [Event::Undeliverable { peer, message }]);
+    say(&alice, &bob, b"found").await;
+    say(&bob, &alice, b"found too").await;
+    say(&alice, &bob, b"again").await;
+}

@@ -5,6 +5,7 @@
 mod attacks;
 mod common;
 mod faults;
+mod frozen;
 mod leaks;
 mod policy;
 mod prekeys;
