@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Error;
 
-/// Limits on handshakes and channels. The defaults suit one agent on a small machine.
+/// Limits on handshakes, channels and the inbox. The defaults suit one agent on a small machine.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,6 +35,9 @@ pub struct Limits {
     pub deadline: Duration,
     /// How old a channel may get before it is closed.
     pub channel_age: Duration,
+    /// Messages of offline peers that wait in the inbox. Beyond it no more are taken before the
+    /// application has acknowledged some: a peer cannot fill the disk.
+    pub inbox: usize,
 }
 
 /// A rate with a burst.
@@ -56,6 +59,7 @@ impl Default for Limits {
             per_source: Rate { per_second: 100, burst: 400 },
             deadline: Duration::from_secs(10),
             channel_age: Duration::from_secs(3600),
+            inbox: 4096,
         }
     }
 }

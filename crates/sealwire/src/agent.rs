@@ -196,7 +196,7 @@ impl AgentBuilder {
     /// [`Error::Misuse`] for a card of another agent or with keys that the store does not
     /// have, for two cards of one sequence, for a store without a delivery, and for a store of
     /// another agent or device; [`Error::Identity`] for a card that does not verify, and when
-    /// one cannot be signed; [`Error::StateStore`] and [`Error::State`] when the state cannot
+    /// one cannot be signed; [`Error::State`] and [`Error::StateRow`] when the state cannot
     /// be read.
     pub fn build(self) -> Result<Agent, Error> {
         let Self { keys, mut cards, inbound, outbound, peers, evidence, suite, limits, .. } = self;

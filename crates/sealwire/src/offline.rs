@@ -27,7 +27,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -64,6 +64,10 @@ pub(crate) struct Offline {
     events: Events,
     /// The number of the next row of inbox and outbox.
     number: AtomicU64,
+    /// Messages in the inbox.
+    waiting: AtomicUsize,
+    /// Held by whoever removes one, so that each is counted once.
+    acking: Mutex<()>,
     /// Held by whoever fetches and flushes.
     syncing: tokio::sync::Mutex<()>,
 }
@@ -75,6 +79,9 @@ struct Contacts {
     /// Whose session began with this EK_A.
     by_ephemeral: HashMap<Ephemeral, Device>,
 }
+
+/// Devices of one agent that may begin sessions: more than one runs at a time.
+const MAX_DEVICES: usize = 16;
 
 /// A contact that nobody else changes meanwhile.
 type Held = OwnedMutexGuard<Contact>;
@@ -95,10 +102,11 @@ impl Offline {
             contacts.by_device.insert(device, Arc::new(tokio::sync::Mutex::new(contact)));
             Ok(())
         })?;
-        let mut number = 0;
+        let (mut number, mut waiting) = (0, 0_usize);
         for table in [Table::Inbox, Table::Outbox] {
             rows::each_row(store.as_ref(), table, &[], |row| {
                 number = number.max(rows::queue_number(&row.key));
+                waiting = waiting.saturating_add(usize::from(table == Table::Inbox));
                 Ok(())
             })?;
         }
@@ -111,6 +119,8 @@ impl Offline {
             contacts: Mutex::new(contacts),
             events: Events::default(),
             number: AtomicU64::new(number.saturating_add(1)),
+            waiting: AtomicUsize::new(waiting),
+            acking: Mutex::default(),
             syncing: tokio::sync::Mutex::default(),
         })
     }
@@ -161,6 +171,14 @@ impl Offline {
 
     fn whose_first(&self, ephemeral: &Ephemeral) -> Option<Device> {
         self.contacts().by_ephemeral.get(ephemeral).cloned()
+    }
+
+    /// Whether a peer may come in from this device: an agent cannot fill the store with more and
+    /// more devices.
+    fn has_room_for(&self, device: &Device) -> bool {
+        let contacts = self.contacts();
+        let of_agent = contacts.by_device.keys().filter(|known| known.agent == device.agent);
+        contacts.by_device.contains_key(device) || of_agent.count() < MAX_DEVICES
     }
 
     fn next_key(&self, message: &MessageId) -> Result<RowKey, Error> {

@@ -4,6 +4,8 @@
 //! agreement, its card, its proof, the body, and the policy. Nothing changes before all of that
 //! has passed, and then all of it in one transaction.
 
+use std::sync::atomic::Ordering;
+
 use sealwire_core::Timestamp;
 use sealwire_identity::{Error as IdentityError, IdentityCard};
 use sealwire_ratchet::{
@@ -86,6 +88,9 @@ fn begin(
         Ok(admitted) => admitted,
         Err(error) => return incoming::judge(error),
     };
+    if !offline.has_room_for(&admitted.device) {
+        return Ok(Outcome::Discarded);
+    }
     let mut held = offline.hold_blocking(&admitted.device)?;
     let entered = enter(agent, offline, &mut home, &mut held, admitted, ephemeral);
     if entered.is_err() {
@@ -184,6 +189,9 @@ fn enter(
     }
     commit(agent, contact, Changed::All, effects)?;
     home.consumed(change, replay)?;
+    if refusal.is_none() {
+        offline.waiting.fetch_add(1, Ordering::Relaxed);
+    }
 
     let peer = || device.clone();
     agent.tell(match arrival {

@@ -1,7 +1,7 @@
 //! Messages that were received and not yet acknowledged by the application.
 
 use core::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use sealwire_core::Timestamp;
 use zeroize::Zeroizing;
@@ -65,7 +65,7 @@ impl Inbox {
     /// `limit` are given; none means that there are none.
     ///
     /// # Errors
-    /// [`Error::StateStore`], [`Error::State`].
+    /// [`Error::State`], [`Error::StateRow`].
     pub async fn list(&self, limit: usize) -> Result<Vec<Message>, Error> {
         let agent = Arc::clone(&self.agent);
         blocking(move || {
@@ -87,13 +87,19 @@ impl Inbox {
     /// is no error.
     ///
     /// # Errors
-    /// [`Error::StateStore`].
+    /// [`Error::State`].
     pub async fn ack(&self, message: &Message) -> Result<(), Error> {
         let (agent, key) = (Arc::clone(&self.agent), message.key.clone());
         blocking(move || {
+            let offline = agent.offline()?;
+            let _turn = offline.acking.lock().unwrap_or_else(PoisonError::into_inner);
+            if offline.store.get(Table::Inbox, &key)?.is_none() {
+                return Ok(());
+            }
             let mut effects = Effects::new();
             effects.delete(Table::Inbox, key)?;
-            let _ = agent.offline()?.store.commit(effects)?;
+            let _ = offline.store.commit(effects)?;
+            offline.waiting.fetch_sub(1, Ordering::Relaxed);
             Ok(())
         })
         .await

@@ -1,6 +1,6 @@
 //! Receiving: from a mailbox to the inbox.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use sealwire_ratchet::{Error as RatchetError, Opened, Role, Session, SessionId};
 
@@ -151,13 +151,18 @@ async fn drain(
     mailbox: &MailboxHandle,
     take: impl Fn(&Inner, &[u8]) -> Result<Outcome, Error> + Clone + Send + 'static,
 ) -> Result<(), Error> {
-    let delivery = &agent.offline()?.delivery;
+    let offline = agent.offline()?;
+    let delivery = &offline.delivery;
+    let room = agent.admission.limits().inbox;
     for _ in 0..MAX_BATCHES {
         let batch = delivery.fetch(mailbox, BATCH).await?;
         if batch.is_empty() {
             break;
         }
         for Arrived { sequence, message: _, frame } in batch {
+            if offline.waiting.load(Ordering::Relaxed) >= room {
+                return Ok(());
+            }
             let (worker, take) = (Arc::clone(agent), take.clone());
             match blocking(move || take(&worker, &frame)).await? {
                 Outcome::Taken => {}
@@ -258,6 +263,9 @@ fn store(
         effects.release(offline.next_key(&content.message)?, row)?;
     }
     outgoing::commit(agent, contact, Changed::One(id), effects)?;
+    if refusal.is_none() {
+        offline.waiting.fetch_add(1, Ordering::Relaxed);
+    }
     if stalls {
         agent.tell(Event::PqStalled { peer: peer.clone() });
     }

@@ -369,3 +369,42 @@ async fn a_flood_of_first_messages_is_taken_at_a_rate_and_none_is_lost() {
     }
     assert_eq!(world.bob.disk.table(Table::Session).len(), 5);
 }
+
+#[tokio::test]
+async fn an_inbox_that_is_full_leaves_the_rest_with_the_delivery() {
+    let (world, alice, bob) = World::talking().await;
+    drop(bob);
+    let mut limits = Limits::default();
+    limits.inbox = 3;
+    let start = || world.bob.builder().limits(limits).build().expect("an agent");
+    for payload in 0..8_u8 {
+        alice.send(world.bob.start().id(), &[payload]).await.expect("send");
+    }
+    sync(&alice).await;
+    for expected in [&[[0], [1], [2]][..], &[[3], [4], [5]], &[[6], [7]], &[]] {
+        for _ in 0..2 {
+            // What is there already counts after a restart, too.
+            let bob = start();
+            sync(&bob).await;
+            let waiting = bob.inbox().expect("inbox").list(9).await.expect("list");
+            assert_eq!(waiting.len(), expected.len());
+        }
+        let bob = start();
+        assert_eq!(read(&bob).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_with_more_and_more_devices_is_bounded() {
+    let (world, _alice, bob) = World::published().await;
+    let card = world.alice.card(1, DAY);
+    for number in 0..18 {
+        let place = Place { disk: Arc::default(), ..world.alice.clone() };
+        let device = place.builder().device(number).card(card.clone()).build().expect("an agent");
+        device.send(bob.id(), b"one more").await.expect("send");
+        sync(&device).await;
+    }
+    assert_eq!(frames(&sync(&bob).await), 2);
+    assert_eq!(read(&bob).await.len(), 16);
+    assert_eq!(world.bob.disk.table(Table::Peer).len(), 16);
+}
