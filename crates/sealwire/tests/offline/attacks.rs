@@ -171,7 +171,7 @@ async fn mallorys_bundle_under_bobs_id_is_refused() {
     say(&alice, &bob, b"for bob alone").await;
 }
 
-// attack T5, T6, T10: whatever is changed or left out, there is no session, and no other kind.
+// attack T5, T6: whatever is changed or left out, there is no session, and no other kind.
 #[tokio::test]
 async fn a_bundle_or_card_that_was_changed_leads_to_no_session() {
     let (world, alice, bob) = World::published().await;
@@ -261,7 +261,7 @@ async fn an_older_bundle_than_one_that_was_seen_is_refused() {
     assert!(matches!(error, Error::Ratchet(Ratchet::OlderBundle)), "{error:?}");
 }
 
-// attack T14, T15
+// attack T15
 #[tokio::test]
 async fn an_expired_bundle_or_card_is_refused() {
     let (world, alice, bob) = World::published().await;

@@ -89,6 +89,7 @@ async fn what_was_committed_and_not_deposited_is_sent_again_byte_for_byte() {
     assert!(world.alice.disk.table(Table::Outbox).is_empty());
 }
 
+// attack T26
 #[tokio::test]
 async fn an_acknowledgement_that_was_lost_does_not_repeat_a_message() {
     let (world, alice, bob) = World::published().await;
@@ -204,6 +205,7 @@ async fn crashed(commits: usize) -> (World, Agent, Agent) {
     (world, alice, bob)
 }
 
+// attack T26
 #[tokio::test]
 async fn a_crash_at_every_commit_of_receiving_loses_and_repeats_nothing() {
     for commits in 0..5 {

@@ -186,7 +186,7 @@ impl Run {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    // attack T17, T25, T26
+    // attack T17, T25
     #[test]
     fn what_was_not_lost_is_read_once(steps in proptest::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

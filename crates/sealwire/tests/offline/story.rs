@@ -214,3 +214,31 @@ async fn a_store_serves_one_agent_and_one_device() {
     assert!(matches!(online.send(world.bob.start().id(), b"?").await, Err(Error::Misuse(_))));
     assert!(matches!(online.inbox(), Err(Error::Misuse(_))));
 }
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn state_on_disk_serves_both_over_restarts_and_one_process_at_a_time() {
+    use sealwire::store::{Error as StoreError, Options, SqliteStore};
+    use std::sync::Arc;
+    let home = tempfile::tempdir().expect("a directory");
+    let world = World::new();
+    let open = |place: &Place, name: &str| {
+        SqliteStore::open(home.path().join(name), place.keys.as_ref(), Options::new())
+    };
+    let start = |place: &Place, name: &str| {
+        let store = Arc::new(open(place, name).expect("the state"));
+        place.builder().store(store).build().expect("an agent")
+    };
+    for round in 0..3_u8 {
+        let (alice, bob) = (start(&world.alice, "alice"), start(&world.bob, "bob"));
+        if round == 0 {
+            bob.publish_prekeys().await.expect("publish");
+        }
+        let second = open(&world.bob, "bob").expect_err("a second process");
+        assert!(matches!(second, StoreError::InUse { .. }), "{second:?}");
+        say(&alice, &bob, &[round]).await;
+        say(&bob, &alice, &[round, round]).await;
+    }
+    let alice = start(&world.alice, "alice");
+    assert_eq!(counts(&alice).await, [(true, 3, 3, 0)]);
+}
