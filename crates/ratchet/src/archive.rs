@@ -247,7 +247,7 @@ impl Sessions {
         if self.get(id).is_some() {
             return Err(Error::Misuse("the session is there already"));
         }
-        self.entries.push(Entry { session, standing });
+        self.entries.insert(0, Entry { session, standing });
         self.sort();
         Ok(id)
     }
@@ -274,8 +274,8 @@ impl Sessions {
         self.iter().filter(|(_, standing)| *standing != Standing::Active).count()
     }
 
-    /// Into the order of trial. The sort is stable and new entries come last, so of two that
-    /// were set aside in the same second the one with the later start stands first.
+    /// Into the order of trial. The sort is stable and a new entry comes first, so that of
+    /// sessions set aside in one second the newest stands first and is the last to be dropped.
     fn sort(&mut self) {
         self.entries.sort_by_key(|entry| {
             let since = match entry.standing {

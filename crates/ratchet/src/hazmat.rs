@@ -9,7 +9,7 @@ use crate::{
     session::{Profile, Session},
 };
 
-/// The ratchet without KEM and with headers in clear: `dh | pn | n`, nine zeros behind.
+/// The ratchet without KEM and with headers in clear: `dh | pn | n`, five zeros behind.
 ///
 /// A message is `01 02 | header 45 | body`, the body that of a full session without the field.
 const CLASSICAL: Profile = Profile { pq: false, header_encryption: false };

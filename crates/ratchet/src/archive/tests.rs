@@ -249,6 +249,20 @@ fn eight_archived_sessions_are_kept_for_thirty_days() {
     }
 }
 
+// RAT-22
+#[test]
+fn of_many_resets_within_a_second_the_newest_is_kept() {
+    let mut world = World::new(1);
+    world.settle();
+    for _ in 0..2 * MAX_ARCHIVED {
+        let id = world.begin(0);
+        let frame = world.send(0);
+        assert_eq!(world.deliver(1, &frame), Ok(Some(Arrival::Reset)));
+        assert!(world.agents[1].sessions.get(id).is_some(), "what arrived is there");
+    }
+    assert_eq!(world.agents[1].sessions.iter().count(), 1 + MAX_ARCHIVED);
+}
+
 #[test]
 fn rows_give_the_same_sessions_again() {
     let mut world = World::new(1);
