@@ -4,9 +4,10 @@ Each line in is one command, a JSON object with `op`; each line out is its
 answer. Bytes are in hex. A session is named by its sid (RAT-5), which both
 sides have. Optional arguments are in brackets.
 
-    new      [seed, device, now]   a new agent; answers agent_id, card, device, kx_id.
-                                   With a seed every draw is fixed. `now` (1800000000
-                                   unless given) stands still until `time` moves it.
+    new      [seed, device, now]   a new agent; answers agent_id, card, kx_id, identity
+                                   and exchange (its public keys), device. With a seed
+                                   every draw is fixed. `now` (1800000000 unless given)
+                                   stands still until `time` moves it.
     time     now
     card     identity_seed, exchange_secret
                                    a card (30 days, kx_id 1) for the driver's own
@@ -81,7 +82,8 @@ class Peer:
         return self.describe(self.device.keys.card) | {"device": device}
 
     def describe(self, card) -> Json:
-        return {"agent_id": card.id, "card": card.bytes.hex(), "kx_id": card.kx_id}
+        keys = {"identity": card.identity.hex(), "exchange": card.exchange.hex()}
+        return {"agent_id": card.id, "card": card.bytes.hex(), "kx_id": card.kx_id} | keys
 
     def do_time(self, now: int) -> Json:
         self.now = now
