@@ -20,6 +20,7 @@ usage: cargo xtask COMMAND
                                   our figures beside those of peers: handshake,
                                   record, xwing, growth
   interop noise                   Noise, classical and ours, against another implementation
+  interop ratchet                 X3DH, the ratchet and our agreement, the same way
   services                        the servers which tests need
   help                            this text
 
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Bench(bench::Options),
     /// Run our Noise against another implementation.
     InteropNoise,
+    /// Run our agreement and ratchet against other implementations.
+    InteropRatchet,
     /// Name the servers which tests need.
     Services,
     /// Print the usage.
@@ -85,8 +88,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         "bench" => parse_bench(&mut arguments)?,
         "interop" => match arguments.next().as_deref() {
             Some("noise") => Command::InteropNoise,
+            Some("ratchet") => Command::InteropRatchet,
             Some(other) => return Err(format!("unknown protocol `{other}` for `interop`")),
-            None => return Err("`interop` needs a protocol: noise".to_owned()),
+            None => return Err("`interop` needs a protocol: noise, ratchet".to_owned()),
         },
         "services" => Command::Services,
         "help" | "-h" | "--help" => Command::Help,
@@ -198,6 +202,7 @@ mod tests {
                 }),
             ),
             ("interop noise", Command::InteropNoise),
+            ("interop ratchet", Command::InteropRatchet),
             ("--help", Command::Help),
         ];
         for (line, command) in cases {
@@ -222,7 +227,7 @@ mod tests {
             ("bench speed", "unknown suite `speed`"),
             ("bench xwing --html", "`--html` needs the name of a file"),
             ("bench xwing fast", "`bench` does not take `fast`"),
-            ("interop", "`interop` needs a protocol: noise"),
+            ("interop", "`interop` needs a protocol: noise, ratchet"),
             ("interop tls", "unknown protocol `tls` for `interop`"),
         ];
         for (line, message) in cases {

@@ -1,8 +1,10 @@
-//! `cargo xtask interop noise`: our Noise against another implementation in
-//! Python, two processes that speak over pipes.
+//! `cargo xtask interop noise` and `cargo xtask interop ratchet`: our protocols
+//! against other implementations in Python, two processes that speak over pipes.
 
 mod classical;
 mod hybrid;
+mod party;
+mod ratchet;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -16,12 +18,31 @@ use crate::job::{Context, JobResult, Stop};
 use crate::process;
 use crate::python;
 
+pub(crate) use ratchet::ratchet;
+
 /// What the other implementation stands on.
 const PACKAGES: [&str; 4] =
     ["noiseprotocol==0.3.1", "cryptography==50.0.2", "cffi==2.1.1", "pycparser==3.12"];
 
-/// How long both processes have from start to end.
+/// How long two processes that speak to each other have from start to end, and
+/// how long one has to answer us.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Job `interop`: all of it, whatever fails.
+pub(crate) fn all(context: &mut Context) -> JobResult {
+    let results = [noise(context), ratchet(context)];
+    let failure = |result: &JobResult| match result {
+        Err(Stop::Fail(why)) => Some(why.clone()),
+        _ => None,
+    };
+    let failures: Vec<String> = results.iter().filter_map(failure).collect();
+    // A failure says more than a skip.
+    if failures.is_empty() {
+        results.into_iter().collect()
+    } else {
+        Err(Stop::fail(failures.join("\n")))
+    }
+}
 
 /// Classical Noise against the package `noiseprotocol`; then our hybrid
 /// handshakes and records, and their vectors, against our specification.
@@ -73,7 +94,7 @@ struct Pair {
 fn pair(context: &Context, example: &str, script: &str) -> Result<Pair, Stop> {
     let path = python::tools(context, &PACKAGES)?.join("python");
     let script = Some(context.root.join("xtask/interop").join(script));
-    let ours = Program { path: build_our_peer(context, example)?, script: None };
+    let ours = Program { path: build_our_peer(context, "sealwire-noise", example)?, script: None };
     Ok(Pair { ours, theirs: Program { path, script } })
 }
 
@@ -111,10 +132,10 @@ struct Duo {
     theirs: Vec<OsString>,
 }
 
-/// Builds an example of our noise crate and asks cargo where it stands.
-fn build_our_peer(context: &Context, example: &str) -> Result<PathBuf, Stop> {
+/// Builds an example of one of our crates and asks cargo where it stands.
+fn build_our_peer(context: &Context, package: &str, example: &str) -> Result<PathBuf, Stop> {
     let arguments = format!(
-        "build --quiet --package sealwire-noise --features hazmat --example {example} \
+        "build --quiet --package {package} --features hazmat --example {example} \
          --message-format json"
     );
     let messages = process::output(&mut process::cargo(context, &arguments))?;

@@ -65,6 +65,7 @@ fn dispatch(command: Command) -> Result<bool, Stop> {
         }
         Command::Bench(options) => bench::run(&mut context, &options)?,
         Command::InteropNoise => interop::noise(&mut context)?,
+        Command::InteropRatchet => interop::ratchet(&mut context)?,
         Command::Services => println!("services: no feature needs a server yet"),
     }
     Ok(true)
