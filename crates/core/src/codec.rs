@@ -243,6 +243,39 @@ mod tests {
         assert_eq!(refused(&"00".repeat(65)), DecodeReason::TooLong(64));
     }
 
+    /// A layout with every kind of field; no two bytes of a number are alike.
+    const LAYOUT: [u8; 22] =
+        [1, 9, 2, 3, 4, 5, 6, 7, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0, 3, 7, 8, 9, 10];
+
+    #[test]
+    fn numbers_are_big_endian_and_fields_follow_each_other() {
+        let mut reader = Reader::new("layout", &LAYOUT);
+        assert_eq!(reader.version(1), Ok(()));
+        assert_eq!(reader.u8(), Ok(9));
+        assert_eq!(reader.u16(), Ok(0x0203));
+        assert_eq!(reader.u32(), Ok(0x0405_0607));
+        assert_eq!(reader.u64(), Ok(0x1011_1213_1415_1617));
+        assert_eq!(reader.clone().take(5), Ok(&[0, 3, 7, 8, 9][..]));
+        assert_eq!(reader.bytes16(3), Ok(&[7, 8, 9][..]));
+        assert_eq!(reader.rest(), [10]);
+        assert_eq!(reader.array(), Ok(&[10]));
+        assert_eq!(reader.clone().take(1).expect_err("cut").reason(), DecodeReason::Truncated);
+        assert_eq!(reader.finish(), Ok(()));
+
+        let mut writer = Writer::new();
+        writer.u8(1).u8(9).u16(0x0203).u32(0x0405_0607).u64(0x1011_1213_1415_1617);
+        writer.u16(3).bytes(&[7, 8, 9]).bytes(&[10]);
+        assert_eq!(writer.into_bytes(), LAYOUT);
+    }
+
+    #[test]
+    fn a_value_as_long_as_its_bound_is_read() {
+        let plain = hex::decode("8305f64161").expect("hex");
+        assert!(from_cbor::<Sample<'_>>("sample", &plain, 5).is_ok());
+        let error = from_cbor::<Sample<'_>>("sample", &plain, 4).expect_err("too long");
+        assert_eq!((error.what(), error.reason()), ("sample", DecodeReason::TooLong(4)));
+    }
+
     #[test]
     fn the_reader_names_what_it_reads() {
         let mut reader = Reader::new("greeting", &[2, 0, 9]);

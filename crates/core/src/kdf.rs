@@ -214,6 +214,19 @@ mod tests {
         assert_eq!(hex::encode(hash.finalize()), empty, "the state starts anew");
     }
 
+    // FIPS 202, the beginnings of two known answers.
+    #[test]
+    fn shake_256_examples() {
+        for (input, output) in [
+            (&b""[..], "46b9dd2b0ba88d13233b3feb743eeb243fcd52ea62b81b82b50c27646ed5762f"),
+            (b"abc", "483366601360a8771c6863080cc4114d8db44530f8f1e1ee4f94ea37e78b5739"),
+        ] {
+            let mut out = [0; 32];
+            shake256(input, &mut out);
+            assert_eq!(hex::encode(out), output);
+        }
+    }
+
     #[test]
     fn another_label_suite_salt_or_secret_gives_another_key() {
         let info = |label: Label, suite| label.context(suite, &[b"x"]).expect("short");

@@ -85,6 +85,28 @@ mod tests {
     #[test]
     fn no_room_is_misuse() {
         assert!(matches!(pad(&mut vec![1, 2], 2), Err(Error::Misuse(_))));
+        assert!(matches!(pad(&mut vec![1, 2], 1), Err(Error::Misuse(_))));
+    }
+
+    // Worked out by hand from algorithm 1 of the paper: with e = floor(log2 len) and
+    // s = floor(log2 e) + 1, the last e - s bits become zero, rounding up.
+    #[test]
+    fn padme_lengths_are_those_of_the_paper() {
+        for (len, padded) in [
+            (0, 0),
+            (1, 1),
+            (2, 2),
+            (3, 3),
+            (8, 8),
+            (9, 10), // e = 3, s = 2: one bit.
+            (15, 16),
+            (100, 104),   // e = 6, s = 3: three bits.
+            (1000, 1024), // e = 9, s = 4: five bits.
+            (1025, 1088), // e = 10, s = 4: six bits.
+            (usize::MAX, usize::MAX),
+        ] {
+            assert_eq!(padme(len), padded, "{len}");
+        }
     }
 
     #[test]

@@ -145,4 +145,35 @@ mod tests {
         }
         assert_eq!(SuiteSet::from_bytes(&[1, 2]), Ok(SuiteSet::all()));
     }
+
+    #[test]
+    fn a_list_names_up_to_eight_suites() {
+        let reason = |ids: &[u8]| SuiteSet::from_bytes(ids).expect_err("refused").reason();
+        let count = DecodeReason::Invalid("names 1 to 8 suites");
+        assert_eq!(reason(&[]), count);
+        assert_eq!(reason(&[1, 2, 3, 4, 5, 6, 7, 8, 9]), count);
+        // Eight are few enough; this release knows two of them.
+        let unknown = DecodeReason::Invalid("unknown suite id");
+        assert_eq!(reason(&[1, 2, 3, 4, 5, 6, 7, 8]), unknown);
+    }
+
+    #[test]
+    fn a_list_covers_its_parts() {
+        let [one, two] = [1, 2].map(|id| SuiteSet::from_bytes(&[id]).expect("a suite"));
+        let all = SuiteSet::all();
+        for (a, b, covered) in [
+            (&all, &one, true),
+            (&all, &two, true),
+            (&all, &all, true),
+            (&one, &one, true),
+            (&one, &two, false),
+            (&two, &one, false),
+            (&one, &all, false),
+        ] {
+            assert_eq!(a.covers(b), covered, "{a:?} {b:?}");
+        }
+        assert_eq!((one.contains(Suite::AesGcm), one.contains(Suite::ChaChaPoly)), (true, false));
+        assert_eq!((two.to_bytes(), all.to_bytes()), (vec![2], vec![1, 2]));
+        assert!(all.iter().eq(Suite::ALL));
+    }
 }

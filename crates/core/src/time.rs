@@ -111,6 +111,28 @@ mod tests {
     }
 
     #[test]
+    fn times_stop_at_both_ends() {
+        let end = Timestamp::from_secs(u64::MAX);
+        assert_eq!(at(1).plus(5), Timestamp::from_secs(DAY + 5));
+        assert_eq!((end.plus(1), end.as_secs()), (end, u64::MAX));
+        assert_eq!((at(3).since(at(1)), at(1).since(at(3))), (2 * DAY, 0));
+    }
+
+    // attack T30: a day beyond monotonic time is believed, and a second more is not.
+    #[test]
+    fn a_clock_may_run_ahead_by_a_day() {
+        let elapsed = Duration::from_secs(10);
+        let limit = at(101).plus(10);
+        let mut mark = HighWater::new(at(100));
+        assert_eq!(mark.observe(limit, elapsed), Observed { now: limit, jumped: false });
+        assert_eq!(mark.mark(), limit);
+        let over = limit.plus(1);
+        let mut mark = HighWater::new(at(100));
+        assert_eq!(mark.observe(over, elapsed), Observed { now: over, jumped: true });
+        assert_eq!(mark.mark(), limit);
+    }
+
+    #[test]
     fn the_first_reading_sets_the_mark() {
         let mut mark = HighWater::new(Timestamp::default());
         assert_eq!(mark.observe(at(20_000), Duration::ZERO).now, at(20_000));
