@@ -1,6 +1,9 @@
 //! Agent ids: the did:key vectors, keys that are none, and text that is none.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+};
 
 use sealwire_core::{DecodeReason, keys::SigningKey, secret::Secret};
 use sealwire_identity::{AgentId, AgentIdKind, Error, IdentityCard};
@@ -132,6 +135,7 @@ fn bad_texts_are_refused() {
     }
     let longest = "a".repeat(AgentId::MAX_LEN + 1);
     assert_eq!(reason(&longest), DecodeReason::TooLong(AgentId::MAX_LEN));
+    assert!(matches!(reason(&longest[1..]), DecodeReason::Invalid(_)), "512 bytes are read");
 }
 
 // ID-5
@@ -150,4 +154,8 @@ fn ids_compare_by_their_text() {
     assert_eq!(a.cmp(&b), a.as_str().cmp(b.as_str()));
     assert_eq!(BTreeSet::from([a.clone(), b.clone(), a.clone()]).len(), 2);
     assert_eq!(format!("{a:?}"), format!("AgentId({a})"));
+    // Equal ids find each other in a hash map, and others do not all fall into one bucket.
+    let hash = |id: &AgentId| BuildHasherDefault::<DefaultHasher>::default().hash_one(id);
+    assert_eq!(hash(&a), hash(&AgentId::parse(a.as_str()).expect("an id")));
+    assert_ne!(hash(&a), hash(&b));
 }

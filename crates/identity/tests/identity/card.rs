@@ -91,6 +91,11 @@ fn other_encodings_are_refused() {
         ("trailing byte in the body", again(&[&body[..], &[0]].concat()), DecodeReason::Trailing),
         ("too long", vec![1; IdentityCard::MAX_LEN + 1], DecodeReason::TooLong(4096)),
         (
+            "as long as may be",
+            vec![1; IdentityCard::MAX_LEN],
+            DecodeReason::Invalid("not the expected CBOR"),
+        ),
+        (
             "indefinite frame",
             [&[1, 0x9F], &card[2..], &[0xFF]].concat(),
             DecodeReason::NonCanonical,

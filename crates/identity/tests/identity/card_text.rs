@@ -92,8 +92,14 @@ fn other_texts_are_refused() {
 #[test]
 fn a_text_over_6_kib_is_refused_before_it_is_decoded() {
     let text = format!("{BEGIN}{}", "A".repeat(1 << 20));
-    let expected = DecodeError::new("card text", DecodeReason::TooLong(6 * 1024));
-    assert_eq!(IdentityCard::from_text(&text), Err(Error::Decode(expected)));
+    let too_long = DecodeError::new("card text", DecodeReason::TooLong(6 * 1024));
+    assert_eq!(IdentityCard::from_text(&text), Err(Error::Decode(too_long)));
+    // One byte more or less decides; white space around the text does not count.
+    let no_end = DecodeReason::Invalid("the last line is -----END SEALWIRE CARD-----");
+    let read = |text: &str| IdentityCard::from_text(&format!("\n{text}\n")).map(drop);
+    assert_eq!(read(&text[..6 * 1024 + 1]), Err(Error::Decode(too_long)));
+    let no_end = DecodeError::new("card text", no_end);
+    assert_eq!(read(&text[..6 * 1024]), Err(Error::Decode(no_end)));
 }
 
 // Sound text around bytes that are no card.

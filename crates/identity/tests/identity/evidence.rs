@@ -50,8 +50,24 @@ fn bounds_hold_for_the_maker() {
     assert!(list(8, 3000).is_ok());
     assert!(misuse(list(9, 1).map(drop)));
     assert!(misuse(list(6, 4096).map(drop)));
-    let longest = list(8, 3064).expect("24 KiB");
+    assert!(EvidenceList::default().is_empty());
+}
+
+// EV-2
+#[test]
+fn lists_and_items_at_their_bounds_pass_both_sides() {
+    // Two bytes begin the list, six an item: seven of 3,066 bytes and one of 3,064 make 24 KiB.
+    let with = |last: usize| {
+        let lens = [3066; 7].into_iter().chain([last]);
+        lens.map(|len| item(&vec![7; len])).collect::<Vec<_>>()
+    };
+    let longest = EvidenceList::new(with(3064)).expect("24 KiB");
+    assert_eq!(longest.to_bytes().len(), EvidenceList::MAX_LEN);
     assert_eq!(EvidenceList::from_bytes(&longest.to_bytes()), Ok(longest));
+    assert!(matches!(EvidenceList::new(with(3065)), Err(Error::Misuse(_))));
+
+    let one = EvidenceList::new(vec![item(&[7; Evidence::MAX_DATA])]).expect("4 KiB");
+    assert_eq!(EvidenceList::from_bytes(&one.to_bytes()), Ok(one));
 }
 
 // attack T32: lists that are not exactly what the encoder gives.

@@ -278,6 +278,7 @@ fn bad_files_are_refused() {
         ("trailing byte", [&bytes[..], &[0]].concat(), DecodeReason::Trailing),
         ("count too low", edited(1, &[0, 1]), DecodeReason::Trailing),
         ("count too high", edited(1, &[0, 3]), DecodeReason::Truncated),
+        ("the highest count", edited(1, &[0x40, 0]), DecodeReason::Truncated),
         (
             "count over the bound",
             edited(1, &[0x40, 0x01]),

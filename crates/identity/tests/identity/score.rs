@@ -141,5 +141,7 @@ fn bad_statements_are_refused() {
     let misuse = ScoreStatement::issue(&issuer, &id(&subject), 1001, NOW.plus(DAY));
     assert!(matches!(misuse, Err(Error::Misuse(_))));
     let best = ScoreStatement::issue(&issuer, &id(&subject), 1000, NOW.plus(DAY));
-    assert_eq!(best.expect("the highest").score(), 1000);
+    let best = best.expect("the highest");
+    assert_eq!(best.score(), 1000);
+    assert_eq!(judge(best.as_bytes()), Ok(best));
 }
