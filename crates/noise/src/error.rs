@@ -58,3 +58,28 @@ impl From<sealwire_core::Error> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealwire_core::{DecodeReason, Error as Core};
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_core_stays_in_its_family() {
+        let decode = DecodeError::new("key", DecodeReason::Truncated);
+        for (core, ours) in [
+            (Core::Decode(decode), Error::Decode(decode)),
+            (Core::Signature, Error::Proof),
+            (Core::Randomness, Error::Randomness),
+            (Core::KeyStore("locked"), Error::KeyStore("locked")),
+            (Core::Misuse("twice"), Error::Misuse("twice")),
+            (Core::Unreachable("bug"), Error::Unreachable("bug")),
+            // Which of the peer's bytes did not fit is not for the peer to learn.
+            (Core::Open, Error::Handshake),
+            (Core::NonContributory, Error::Handshake),
+        ] {
+            assert_eq!(Error::from(core), ours);
+        }
+    }
+}

@@ -117,3 +117,50 @@ impl Role {
         self as u8
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // HS-10: the tokens of each message as the specification counts them, and a payload of at
+    // most 32 KiB.
+    #[test]
+    fn a_message_one_byte_too_short_or_too_long_is_refused() {
+        for (pattern, number, shortest, longest) in [
+            (Pattern::Xx, 1, 1216, 1216),
+            (Pattern::Xx, 2, 1200, 1200 + 32_768),
+            (Pattern::Xx, 3, 64, 64 + 32_768),
+            (Pattern::Ik, 1, 1296, 1296 + 32_768),
+            (Pattern::Ik, 2, 1152, 1152 + 32_768),
+        ] {
+            assert_eq!(pattern.message_lengths(number), Some(shortest..=longest));
+            for (len, fits) in [
+                (0, false),
+                (shortest - 1, false),
+                (shortest, true),
+                (longest, true),
+                (longest + 1, false),
+            ] {
+                let checked = pattern.check_length(number, &vec![0; len]);
+                assert_eq!(checked.is_ok(), fits, "{pattern:?} {number}: {len} bytes");
+            }
+        }
+        for (pattern, number) in
+            [(Pattern::Xx, 0), (Pattern::Xx, 4), (Pattern::Ik, 0), (Pattern::Ik, 3)]
+        {
+            assert_eq!(pattern.message_lengths(number), None, "{pattern:?} {number}");
+            assert_eq!(pattern.check_length(number, &[0; 1216]), Err(Error::Handshake));
+        }
+    }
+
+    // HS-2
+    #[test]
+    fn patterns_and_roles_have_the_ids_of_the_specification() {
+        assert_eq!([Pattern::Xx, Pattern::Ik].map(Pattern::id), [1, 2]);
+        assert_eq!([Role::Initiator, Role::Responder].map(Role::id), [1, 2]);
+        for id in 0..=255 {
+            let known = Pattern::from_u8(id).map(Pattern::id);
+            assert_eq!(known.ok(), (1..=2).contains(&id).then_some(id));
+        }
+    }
+}

@@ -278,6 +278,26 @@ mod tests {
         assert!(Preamble::from_bytes(&[1, 1, 1, 1, 1, 0, 0, 0, 0]).is_ok());
     }
 
+    // HS-2: the head alone says how much follows, and the most of it is what a reader makes room
+    // for.
+    #[test]
+    fn the_head_says_how_much_follows() {
+        for (name, head, rest) in [
+            ("XX, one suite", [1, 1, 1, 1], 1 + 4),
+            ("XX, eight suites", [1, 1, 1, 8], 8 + 4),
+            ("IK, one suite", [1, 1, 2, 1], 1 + 4 + 1088 + 32),
+            ("IK, eight suites", [1, 1, 2, 8], 8 + 4 + 1088 + 32),
+        ] {
+            assert_eq!(Preamble::rest_len(&head), Ok(rest), "{name}");
+            assert!(4 + rest <= Preamble::MAX_LEN, "{name}");
+        }
+        assert_eq!(Preamble::MAX_LEN, 4 + 8 + 4 + 1088 + 32);
+        for count in [0, 9] {
+            let refused = Preamble::rest_len(&[1, 1, 1, count]).expect_err("no such count");
+            assert_eq!(refused.reason(), DecodeReason::Invalid("offers 1 to 8 suites"));
+        }
+    }
+
     #[test]
     fn the_gate_covers_every_byte_before_it_and_message_1() {
         let key = GateKey([9; 32]);

@@ -11,6 +11,8 @@ mod peers;
 mod stream;
 #[cfg(feature = "tokio")]
 mod stream_attacks;
+#[cfg(feature = "tokio")]
+mod stream_bounds;
 mod tamper;
 #[cfg(feature = "tokio")]
 mod transport;

@@ -103,6 +103,7 @@ pub(crate) struct Script {
     pub(crate) write_fault: Option<Fault>,
     pub(crate) written: Vec<u8>,
     pub(crate) writes: usize,
+    pub(crate) flushes: usize,
     pub(crate) shutdowns: usize,
 }
 
@@ -143,7 +144,8 @@ impl AsyncWrite for Script {
         Poll::Ready(Ok(bytes.len()))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.flushes += 1;
         Poll::Ready(Ok(()))
     }
 
