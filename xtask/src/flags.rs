@@ -1,6 +1,6 @@
 //! The command line, parsed into types.
 
-use crate::{bench, ci};
+use crate::{bench, ci, mutants};
 
 /// Printed by `cargo xtask help` and after every usage error.
 pub(crate) const USAGE: &str = "\
@@ -16,6 +16,10 @@ usage: cargo xtask COMMAND
   constant-work [--timing [--minutes N]]
                                   nothing depends on a secret but results: seen by valgrind;
                                   or measured, for N minutes (default 10)
+  mutants [--package NAME] [--shard K/N]
+                                  changes to core, hybrid, identity and noise that no
+                                  test notices; or to one of them; or part K of N of
+                                  the changes
   bench SUITE [--json] [--quick] [--html FILE]
                                   our figures beside those of peers: handshake,
                                   record, xwing, growth
@@ -55,6 +59,8 @@ pub(crate) enum Command {
         /// Measure for so many minutes, instead of looking at each instruction.
         minutes: Option<u64>,
     },
+    /// Look for changes that no test notices.
+    Mutants(mutants::Options),
     /// Measure, and set the figures beside those of peers.
     Bench(bench::Options),
     /// Run our Noise against another implementation.
@@ -85,6 +91,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
             let minutes = timing.then(|| parse_minutes("constant-work", &mut arguments));
             Command::ConstantWork { minutes: minutes.transpose()? }
         }
+        "mutants" => parse_mutants(&mut arguments)?,
         "bench" => parse_bench(&mut arguments)?,
         "interop" => match arguments.next().as_deref() {
             Some("noise") => Command::InteropNoise,
@@ -144,6 +151,36 @@ fn parse_minutes(
     Ok(minutes)
 }
 
+fn parse_mutants(
+    arguments: &mut std::iter::Peekable<impl Iterator<Item = String>>,
+) -> Result<Command, String> {
+    let crates = || mutants::names().collect::<Vec<_>>().join(", ");
+    let mut options = mutants::Options::default();
+    while let Some(flag) = arguments.next_if(|flag| flag.starts_with('-')) {
+        match flag.as_str() {
+            "--package" => {
+                let name = arguments.next().unwrap_or_default();
+                if !mutants::names().any(|known| known == name) {
+                    return Err(format!("`--package {name}`: the crates are {}", crates()));
+                }
+                options.package = Some(name);
+            }
+            "--shard" => {
+                let shard = arguments.next().filter(|shard| is_shard(shard));
+                options.shard = Some(shard.ok_or("`--shard` needs K/N, such as 0/4")?);
+            }
+            other => return Err(format!("unknown flag `{other}` for `mutants`")),
+        }
+    }
+    Ok(Command::Mutants(options))
+}
+
+/// `K/N` with K below N.
+fn is_shard(text: &str) -> bool {
+    let numbers = text.split_once('/').map(|(k, n)| (k.parse::<u32>(), n.parse::<u32>()));
+    matches!(numbers, Some((Ok(k), Ok(n))) if k < n)
+}
+
 fn parse_bench(
     arguments: &mut std::iter::Peekable<impl Iterator<Item = String>>,
 ) -> Result<Command, String> {
@@ -192,6 +229,14 @@ mod tests {
             ("constant-work", Command::ConstantWork { minutes: None }),
             ("constant-work --timing", Command::ConstantWork { minutes: Some(10) }),
             ("constant-work --timing --minutes 2", Command::ConstantWork { minutes: Some(2) }),
+            ("mutants", Command::Mutants(mutants::Options::default())),
+            (
+                "mutants --package noise --shard 0/4",
+                Command::Mutants(mutants::Options {
+                    package: Some("noise".to_owned()),
+                    shard: Some("0/4".to_owned()),
+                }),
+            ),
             (
                 "bench record --json --quick --html a.html",
                 Command::Bench(bench::Options {
@@ -223,6 +268,13 @@ mod tests {
             ("fuzz --minutes", "`--minutes` needs a number"),
             ("fuzz --minutes 0", "`--minutes 0`: a whole number from 1 is needed"),
             ("constant-work --minutes 2", "`constant-work` does not take `--minutes`"),
+            ("mutants --package", "`--package `: the crates are core, hybrid"),
+            ("mutants --package cli", "`--package cli`: the crates are core, hybrid"),
+            ("mutants --shard", "`--shard` needs K/N"),
+            ("mutants --shard 4/4", "`--shard` needs K/N"),
+            ("mutants --shard 0-4", "`--shard` needs K/N"),
+            ("mutants --all", "unknown flag `--all` for `mutants`"),
+            ("mutants noise", "`mutants` does not take `noise`"),
             ("bench", "`bench` needs a suite: handshake, record"),
             ("bench speed", "unknown suite `speed`"),
             ("bench xwing --html", "`--html` needs the name of a file"),

@@ -16,6 +16,7 @@ mod interop;
 mod job;
 mod lint;
 mod metadata;
+mod mutants;
 mod process;
 mod python;
 mod rules;
@@ -63,6 +64,7 @@ fn dispatch(command: Command) -> Result<bool, Stop> {
         Command::ConstantWork { minutes: Some(minutes) } => {
             constant_work::timing(&mut context, minutes)?;
         }
+        Command::Mutants(options) => mutants::check(&mut context, &options)?,
         Command::Bench(options) => bench::run(&mut context, &options)?,
         Command::InteropNoise => interop::noise(&mut context)?,
         Command::InteropRatchet => interop::ratchet(&mut context)?,
