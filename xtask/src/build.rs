@@ -9,9 +9,9 @@ use crate::metadata::CORES;
 use crate::process::{self, cargo, run};
 use crate::test;
 
-/// Each core builds alone without its default features.
+/// Each core, and the facade, builds alone without its default features.
 pub(crate) fn leaves(context: &mut Context) -> JobResult {
-    for name in CORES {
+    for name in CORES.into_iter().chain(["sealwire"]) {
         run(&mut cargo(context, &format!("build --quiet --package {name} --no-default-features")))?;
     }
     Ok(())

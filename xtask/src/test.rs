@@ -26,7 +26,7 @@ pub(crate) fn fast(context: &mut Context) -> JobResult {
 pub(crate) fn portable(context: &mut Context) -> JobResult {
     let names = LEAVES.into_iter().chain(["sealwire", "sealwire-cli"]);
     let packages: Vec<String> = names.map(|name| format!("--package {name}")).collect();
-    let features = leaf_features(context, |feature| feature != "fast")?;
+    let features = leaf_features(context, |feature| feature != "fast")? + ",sealwire/sqlite";
     let selection = format!("{} --no-default-features --features {features}", packages.join(" "));
     refuse_fast_backend(context, &selection)?;
     run(&mut tests(context, &selection))
