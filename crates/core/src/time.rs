@@ -118,6 +118,12 @@ mod tests {
         assert_eq!((at(3).since(at(1)), at(1).since(at(3))), (2 * DAY, 0));
     }
 
+    // CARD-14 allows honest clocks five minutes: more would let a card be used before its time.
+    #[test]
+    fn clocks_differ_by_five_minutes_at_most() {
+        assert_eq!(MAX_CLOCK_SKEW, 300);
+    }
+
     // attack T30: a day beyond monotonic time is believed, and a second more is not.
     #[test]
     fn a_clock_may_run_ahead_by_a_day() {
