@@ -72,6 +72,18 @@ fn a_public_key_that_is_not_canonical_is_refused_by_both_keys() {
 }
 
 #[test]
+fn a_hash_that_is_reset_forgets_what_it_was_given() {
+    let hash = resolver(PreparedKem::None).resolve_hash(&HashChoice::SHA256);
+    let mut hash = hash.expect("SHA-256");
+    hash.input(b"of the last message");
+    hash.reset();
+    hash.input(b"abc");
+    let mut out = [0; 32];
+    hash.result(&mut out);
+    assert_eq!(out, sealwire_core::kdf::sha256(&[b"abc"]));
+}
+
+#[test]
 fn both_sides_of_an_exchange_agree() {
     let [with_static, with_ephemeral] = exchanges();
     let (mut first, mut second) = ([0; 32], [0; 32]);
