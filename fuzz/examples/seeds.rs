@@ -12,6 +12,14 @@ use sealwire_identity::{
     AgentId, Evidence, EvidenceKind, EvidenceList, NewCard, PinStore, PinnedBy, ScoreStatement,
 };
 use sealwire_noise::{Introduction, KnownResponder, Local, Preamble, initiator, responder};
+use sealwire_ratchet::{
+    Session, Standing,
+    agreement::{self, FirstMessage, ReplyTo},
+    hazmat,
+    prekey::{
+        Contact, OneTimeKeys, PeerKeys, Prekeys, Publisher, RowKey, Unclaimed, UnverifiedBundle,
+    },
+};
 use sealwire_testkit::rng::SeededRng;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -33,6 +41,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     conversations()?;
     endpoints()?;
     key_files()?;
+    prekeys(&alice)?;
+    sessions()?;
+    interactions()?;
     Ok(())
 }
 
@@ -301,6 +312,141 @@ fn key_files() -> io::Result<()> {
     seed("key_file", "no-passes", &with(14, &[0; 4]))?;
     seed("key_file", "many-lanes", &with(18, &[0xFF]))?;
     seed("key_file", "nothing-sealed", &[&with(59, &[0, 16])[..61], &[0; 16]].concat())
+}
+
+/// What the owner publishes whom the target knows, a first message to him, and his rows.
+fn prekeys(alice: &Arc<MemoryKeyStore>) -> Result<(), Box<dyn Error>> {
+    let mut rng = SeededRng::new(2);
+    let keys = Arc::new(MemoryKeyStore::from_seeds(&KeySeeds::generate(&mut rng)?)?);
+    let mut prekeys = Prekeys::generate(0, NOW, &mut rng)?;
+    let publisher = Publisher { keys: &*keys, id: b"bob", card_hash: [7; 32] };
+    let contact = Contact { mailbox: b"mailbox".to_vec(), capability: b"token".to_vec() };
+    let (bytes, change) = prekeys.bundle(&publisher, &contact, NOW)?;
+    prekeys.apply(change)?;
+    picked("prekeys", "bundle", 0, &bytes)?;
+    let refill = prekeys.refill(&publisher, Unclaimed { x25519: 0, kem: 0 }, NOW, &mut rng)?;
+    let refill = refill.ok_or("nothing is published")?;
+    prekeys.apply(refill.change)?;
+    for (name, page) in ["x25519", "kem"].into_iter().zip(&refill.pages) {
+        picked("prekeys", &format!("page-{name}"), 1, &page.header)?;
+        let claimed = [&[page.header.len() as u8][..], &page.header, &page.keys[3]].concat();
+        picked("prekeys", &format!("claimed-{name}"), 2, &claimed)?;
+    }
+    let publics = keys.public(keys.newest())?;
+    let peer = PeerKeys {
+        id: b"bob",
+        key: keys.identity(),
+        static_key: &publics.handshake,
+        kx: keys.newest(),
+        card_hash: [7; 32],
+    };
+    let bundle = UnverifiedBundle::from_bytes(&bytes)?.verify(&peer, 0, None, NOW)?;
+    picked("prekeys", "pin", 3, &bundle.pin().to_bytes())?;
+    for (key, row) in prekeys.rows() {
+        let (name, first) = match key {
+            RowKey::Signed => ("signed", 1),
+            RowKey::Page(kind, _) => (if kind.id() == 1 { "x25519" } else { "kem" }, 1 + kind.id()),
+        };
+        picked("ratchet_state", name, first, &row)?;
+        picked("ratchet_state", &format!("key-{name}"), 6, &key.to_bytes())?;
+    }
+
+    let local = |keys: &Arc<MemoryKeyStore>, id: &[u8]| {
+        let (id, card) = (id.to_vec(), b"a card".to_vec());
+        let introduction = agreement::Introduction { id, card, ..Default::default() };
+        let keys = Arc::clone(keys);
+        let kx = keys.newest();
+        agreement::Local::new(keys as Arc<dyn KeyStore>, kx, introduction)
+    };
+    let (one_time, reply) = (OneTimeKeys::default(), ReplyTo::default());
+    let from = local(alice, b"alice");
+    let sent = agreement::initiate(&from, &bundle, one_time, Suite::AesGcm, reply, NOW, &mut rng)?;
+    picked("first_message", "frame", 0, &sent.prefix)?;
+    picked("first_message", "prefix", 1, &sent.prefix)?;
+    let first = FirstMessage::from_prefix(&sent.prefix)?;
+    let found = prekeys.find(&first, NOW)?;
+    let claim = agreement::respond(&local(&keys, b"bob"), &[[7; 32]], &first, &found)?;
+    picked("first_message", "introduction", 2, &hazmat::introduction(claim.introduced()))?;
+    let publics = alice.public(alice.newest())?;
+    let (id, key) = (&b"alice"[..], alice.identity());
+    let peer = agreement::PeerIdentity { id, key, static_key: &publics.handshake };
+    let replay = claim.prove(peer)?.replay.ok_or("there was no one-time key")?;
+    picked("ratchet_state", "replay", 4, &replay.to_bytes())?;
+    Ok(())
+}
+
+/// Sessions of either side, fresh and in the middle, and changes to messages.
+fn sessions() -> Result<(), Box<dyn Error>> {
+    let mut rng = SeededRng::new(3);
+    let (at_alice, at_bob, prefix) = hazmat::agreed_pair(&mut rng)?;
+    let prekey = Secret::random(&mut rng)?;
+    let public = *sealwire_core::keys::StaticSecret::from_seed(&prekey)?.public();
+    let mut alice = Session::initiate(at_alice, &public, prefix.clone(), NOW, &mut rng)?;
+    let mut bob = Session::respond(at_bob, &prekey, &prefix, NOW)?;
+    picked("ratchet_state", "initiator", 0, &alice.to_bytes())?;
+    picked("ratchet_state", "responder", 0, &bob.to_bytes())?;
+    for turn in 0..6 {
+        let (from, to) =
+            if turn % 2 == 0 { (&mut alice, &mut bob) } else { (&mut bob, &mut alice) };
+        for number in 0..3 {
+            let sealed = from.seal(NOW, &mut rng, b"text")?;
+            from.apply(sealed.step)?;
+            if number > 0 {
+                let opened = to.open(NOW, &sealed.frame[from.due_prefix().len()..])?;
+                to.apply(opened.step)?;
+            }
+        }
+        to.drop_prefix();
+        picked("ratchet_state", &format!("session-{turn}"), 0, &to.to_bytes())?;
+    }
+    for (name, standing) in [("active", Standing::Active), ("archived", Standing::Archived(NOW))] {
+        picked("ratchet_state", name, 5, &standing.to_bytes())?;
+    }
+    picked("ratchet_message", "header", 0, &[&[9; 32][..], &[0; 11], &[3, 1]].concat())?;
+    for first in [2, 3, 4] {
+        seed("ratchet_message", &format!("honest-{first}"), &[first])?;
+        for (name, change) in [("version", [0, 0, 1]), ("header", [0, 9, 1]), ("tag", [7, 0xFF, 1])]
+        {
+            let bytes = [&[first][..], &change].concat();
+            seed("ratchet_message", &format!("{name}-{first}"), &bytes)?;
+        }
+    }
+    Ok(seed("ratchet_message", "noise", &[&[1, 1, 2][..], &[0x5A; 2046]].concat())?)
+}
+
+/// Schedules: see `op` beside the target. Low half of a step: 0 send, 3 and 5 deliver, 7 lose,
+/// 8 restart, 9 copy, 10 the copy sends, 11 begin, 12 take a reset, 13 rotate or wait, 14 at the
+/// wrong place or a flood, 15 with a change.
+fn interactions() -> io::Result<()> {
+    let scripts: [(&str, &[u8]); 12] = [
+        ("nothing", &[]),
+        ("talk", &[0, 0, 3, 0, 0x10, 0, 3, 0, 0, 0, 3, 0, 0x10, 0, 3, 0, 0, 255, 3, 0]),
+        ("reordered", &[0, 0, 0, 0, 0, 0, 5, 2, 5, 0, 5, 1, 5, 2, 0x10, 0, 3, 0]),
+        ("restarted", &[0, 0, 8, 0, 0x18, 0, 3, 0, 0x18, 0, 0x10, 0, 0x18, 0, 3, 0, 8, 0]),
+        ("copied", &[0, 0, 3, 0, 9, 0, 0, 0, 10, 0, 3, 0, 3, 1, 0x10, 0, 3, 0]),
+        ("both-begin", &[11, 200, 5, 0, 5, 1, 0, 0, 3, 0, 0x10, 0, 3, 0]),
+        ("reset", &[0, 0, 3, 0, 0x10, 0, 3, 0, 11, 0, 0, 0, 3, 0, 0x1C, 0, 0x10, 0, 3, 0]),
+        ("rotated", &[0, 0, 0x1D, 0, 3, 0, 11, 0, 0, 0, 0x1D, 0, 3, 0, 13, 129, 5, 0]),
+        ("late", &[0, 0, 13, 130, 13, 130, 13, 130, 3, 0, 0, 0, 13, 131, 3, 0]),
+        ("flooded", &[0, 0, 3, 0, 14, 255, 14, 255, 14, 255, 14, 255, 14, 255, 0, 0, 3, 0]),
+        ("misdelivered", &[0, 0, 14, 0, 3, 0, 14, 0, 0x10, 0, 14, 1, 3, 0]),
+        ("changed", &[0, 0, 15, 1, 0x1F, 40, 3, 0, 0x10, 0, 15, 3, 3, 0, 7, 0]),
+    ];
+    for (name, script) in scripts {
+        for (first, agents) in [(2, "two"), (3, "three")] {
+            seed("interaction", &format!("{agents}-{name}"), &[&[first], script].concat())?;
+        }
+    }
+    seed("interaction", "half-a-step", &[2, 0, 0, 3])
+}
+
+/// As [`around`], behind the byte that picks the decoder.
+fn picked(target: &str, name: &str, first: u8, bytes: &[u8]) -> io::Result<()> {
+    let bytes = [&[first], bytes].concat();
+    seed(target, name, &bytes)?;
+    seed(target, &format!("{name}-cut"), &bytes[..bytes.len() - 1])?;
+    seed(target, &format!("{name}-trailing"), &[&bytes[..], &[0]].concat())?;
+    seed(target, &format!("{name}-version"), &[&[first, bytes[1] ^ 3], &bytes[2..]].concat())
 }
 
 /// Bytes that are read, cut, with another version or first field, and with one byte too many.

@@ -6,6 +6,8 @@
 //! them. An input that found a fault is kept too, under a name which begins with `seed-`.
 #![forbid(unsafe_code)]
 
+#[path = "../../crates/ratchet/tests/model/main.rs"]
+pub mod agents;
 #[path = "../../crates/core/tests/corpus.rs"]
 pub mod core;
 #[path = "../../crates/custody/tests/corpus.rs"]
@@ -16,3 +18,5 @@ pub mod hybrid;
 pub mod identity;
 #[path = "../../crates/noise/tests/corpus/main.rs"]
 pub mod noise;
+#[path = "../../crates/ratchet/tests/corpus.rs"]
+pub mod ratchet;

@@ -1,11 +1,15 @@
-//! What tests need and nobody else may use: agreements from bare bytes, and the classical
-//! ratchet, for runs against other implementations of it.
+//! What tests need and nobody else may use: agreements from bare bytes, the classical ratchet
+//! for runs against other implementations of it, and decoders that stand behind a signature or
+//! a key, to fuzz them.
 
 use rand_core::TryCryptoRng;
 use sealwire_core::{Suite, Timestamp, keys::X25519Public, secret::Secret};
 
 use crate::{
     Agreed, Error,
+    agreement::Introduced,
+    header::Header,
+    prekey::{UnverifiedBundle, header_again},
     session::{Profile, Session},
 };
 
@@ -59,4 +63,38 @@ pub fn respond_classical(
     now: Timestamp,
 ) -> Result<Session, Error> {
     Session::respond_as(CLASSICAL, agreed, prekey, prefix, now)
+}
+
+/// What each decoder reads, written again; `None` for what it refuses.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "for tests only")]
+pub enum Decoder {
+    /// A bundle.
+    Bundle,
+    /// The header of a page.
+    Page,
+    /// What an initiator says of itself, opened.
+    Introduction,
+    /// The header of a message, opened.
+    Header,
+}
+
+impl Decoder {
+    /// Reads `bytes` and writes them again.
+    pub fn again(self, bytes: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Bundle => UnverifiedBundle::from_bytes(bytes).ok().map(|read| read.to_bytes()),
+            Self::Page => header_again(bytes),
+            Self::Introduction => Introduced::from_bytes(bytes).ok().map(|read| read.to_bytes()),
+            Self::Header => Header::decode(bytes).map(|header| {
+                let Header { dh, pn, n, epoch, kind } = header;
+                Header::encode(dh.as_bytes(), pn, n, epoch, kind)
+            }),
+        }
+    }
+}
+
+/// An introduction as it is before it is sealed.
+pub fn introduction(introduced: &Introduced) -> Vec<u8> {
+    introduced.to_bytes()
 }

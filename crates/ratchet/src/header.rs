@@ -101,3 +101,20 @@ impl HeaderKey {
         aead::xchacha_open(&self.0, nonce, &LEAD, buffer).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealwire_testkit::zero_shared_secret_publics;
+
+    use super::*;
+
+    // attack T1: as a ratchet key.
+    #[test]
+    fn a_header_with_a_key_that_gives_a_zero_secret_is_refused() {
+        let header = |dh: &[u8; 32]| Header::encode(dh, 0, 0, 0, FieldKind::Nothing);
+        assert!(Header::decode(&header(&[9; 32])).is_some());
+        for public in zero_shared_secret_publics() {
+            assert_eq!(Header::decode(&header(&public)), None, "{public:?}");
+        }
+    }
+}

@@ -26,6 +26,8 @@ pub use owner::{
     Change, Contact, Found, PageUpload, Prekeys, Publisher, Refill, Rotation, RowKey, Unclaimed,
     Used,
 };
+#[cfg(any(test, feature = "hazmat"))]
+pub(crate) use page::header_again;
 pub use page::{OneTime, OneTimeKeys};
 
 /// Numbers the prekeys of one device and kind: from 1, ascending, never reused.

@@ -150,7 +150,7 @@ impl Introduced {
         Self::from_bytes(&bytes).map_err(|_| Error::Open)
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let Self { card, log, device, evidence, responder_card, proof, reply } = self;
         to_cbor(&Wire {
             card,
@@ -164,7 +164,7 @@ impl Introduced {
         })
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let refuse = |rule| DecodeError::new(WHAT, DecodeReason::Invalid(rule));
         let wire: Wire<'_> = from_cbor(WHAT, bytes, MAX_PLAIN)?;
         let bounded = |field: Nullable<'_>, max, rule| match field.0 {

@@ -190,6 +190,14 @@ impl UnverifiedBundle {
         Ok(Bundle { peer, fields, hash })
     }
 
+    /// The fields, written again.
+    #[cfg(any(test, feature = "hazmat"))]
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let signature = self.signature.as_bytes();
+        let frame = to_cbor(&Frame { body: &self.fields.to_bytes(), signature });
+        [&[VERSION][..], &frame].concat()
+    }
+
     // PRE-6
     fn verify_signature(&self, agent: &[u8], key: &VerifyingKey) -> Result<(), Error> {
         let message = Label::PREKEY_BUNDLE.context(None, &[agent, &self.body])?;

@@ -184,6 +184,13 @@ impl Page {
     }
 }
 
+/// A page header that is read, written again.
+#[cfg(any(test, feature = "hazmat"))]
+pub(crate) fn header_again(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (page, signature) = Page::from_bytes(bytes).ok()?;
+    Some(page.to_bytes(&signature))
+}
+
 /// A one-time prekey of the owner of a [`Bundle`], verified. An agreement consumes it:
 ///
 /// ```compile_fail,E0382

@@ -65,3 +65,12 @@ fn op(world: &World, kind: u8, argument: usize) -> Op {
 fn is_long() -> bool {
     std::env::var_os("SEALWIRE_LONG").is_some_and(|value| value == "1")
 }
+
+#[cfg(test)]
+mod replay {
+    // attack T33
+    #[test]
+    fn interactions() {
+        sealwire_testkit::corpus::replay("interaction", super::interaction);
+    }
+}

@@ -239,7 +239,7 @@ impl World {
         let frame = self.agents[from].send(to, &plaintext, now, &mut self.rng);
         let place = self.model.send(from, to);
         assert_eq!(frame.session, place.session);
-        // attack T3: over all messages of everybody, copies included.
+        // Over all messages of everybody, copies included.
         assert!(self.nonces.insert(frame.nonce), "a nonce comes twice");
         self.flights.push(Flight { place, frame: frame.bytes.into(), content, opened: false });
     }
