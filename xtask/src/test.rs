@@ -87,8 +87,11 @@ pub(crate) fn memory(context: &mut Context) -> JobResult {
         let selection = "--release --package sealwire-core --lib depth";
         run(&mut cargo(context, &format!("test --quiet {features} {selection}")))?;
     }
-    let selection = "--release --package sealwire-noise --package sealwire-custody --test memory";
-    for features in ["", "--features sealwire-noise/fast,sealwire-custody/fast"] {
+    let packages = "--package sealwire-noise --package sealwire-custody --package sealwire-ratchet";
+    let selection = format!("--release {packages} --test memory");
+    let fast = ",sealwire-noise/fast,sealwire-custody/fast,sealwire-ratchet/fast";
+    for features in ["", fast] {
+        let features = format!("--features sealwire-ratchet/hazmat{features}");
         run(&mut cargo(context, &format!("test --quiet {selection} {features}")))?;
     }
     Ok(())
