@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::job::{Context, JobResult, Stop};
 use crate::process;
+use crate::python;
 use crate::test;
 use plan::{Figure, Program, Suite};
 use row::Row;
@@ -69,7 +70,7 @@ fn measure(
     let millis: u32 = if quick { 300 } else { 1500 };
     let ask = |program, name: &str, peer: &str| -> Result<f64, Stop> {
         let numbers = [millis.to_string(), bytes.to_string()];
-        let mut command = process::command(context, programs.path(program));
+        let mut command = programs.command(context, program);
         command.args([suite.name, name, peer]).args(numbers);
         value(&mut command)
     };
@@ -104,11 +105,26 @@ struct Programs {
     ours: PathBuf,
     x_wing: PathBuf,
     peers: PathBuf,
+    /// The interpreter, with [`PACKAGES`]; empty where no figure asks for it.
+    python: PathBuf,
 }
+
+/// What the peer in Python stands on.
+const PACKAGES: [&str; 9] = [
+    "DoubleRatchet==1.3.0",
+    "cryptography==50.0.2",
+    "cffi==2.1.1",
+    "pycparser==3.12",
+    "pydantic==2.14.3",
+    "pydantic_core==2.50.4",
+    "annotated-types==0.8.0",
+    "typing_extensions==4.16.0",
+    "typing-inspection==0.4.5",
+];
 
 impl Programs {
     /// Builds what the suite needs. Cargo writes to standard error; standard output is for
-    /// rows.
+    /// rows, and pip is quiet.
     fn build(context: &Context, suite: &Suite) -> Result<Self, Stop> {
         let target = test::target_folder(context)?;
         let peers = target.join("peers");
@@ -116,19 +132,32 @@ impl Programs {
         if suite.asks(Program::Peers) {
             build(context, "--locked --manifest-path crates/bench/peers/Cargo.toml", &peers)?;
         }
+        let python = if suite.asks(Program::Python) {
+            python::tools(context, &PACKAGES)?.join("python")
+        } else {
+            PathBuf::new()
+        };
         Ok(Self {
             ours: target.join("release/examples/ours"),
             x_wing: target.join("release/examples/x_wing"),
             peers: peers.join("release/sealwire-bench-peers"),
+            python,
         })
     }
 
-    fn path(&self, program: Program) -> &Path {
-        match program {
+    fn command(&self, context: &Context, program: Program) -> Command {
+        let path = match program {
             Program::Ours => &self.ours,
             Program::XWing => &self.x_wing,
             Program::Peers => &self.peers,
+            Program::Python => &self.python,
+        };
+        let mut command = process::command(context, path);
+        if program == Program::Python {
+            // No compiled modules in the checkout.
+            command.args(["-B", "crates/bench/peers/ratchet.py"]);
         }
+        command
     }
 }
 

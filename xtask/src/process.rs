@@ -35,7 +35,7 @@ pub(crate) fn cargo(context: &Context, arguments: &str) -> Command {
 
 /// Runs a program to its end, with our own output.
 pub(crate) fn run(command: &mut Command) -> JobResult {
-    println!("$ {}", shown(command));
+    eprintln!("$ {}", shown(command));
     let status = command.status().map_err(Stop::io(shown(command)))?;
     if status.success() {
         Ok(())

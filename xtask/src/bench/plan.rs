@@ -16,6 +16,8 @@ pub(super) struct Figure {
     pub(super) bytes: u64,
     /// How often each side is asked, without `--quick`.
     pub(super) rounds: u32,
+    /// What is wanted of ours at least where no peer has the like.
+    pub(super) wanted: Option<f64>,
     pub(super) peers: &'static [Peer],
 }
 
@@ -34,6 +36,7 @@ pub(super) enum Program {
     Ours,
     XWing,
     Peers,
+    Python,
 }
 
 /// What a figure counts.
@@ -70,11 +73,11 @@ const fn theirs(name: &'static str, wanted: Option<f64>) -> Peer {
 }
 
 const fn timed(name: &'static str, unit: Unit, peers: &'static [Peer]) -> Figure {
-    Figure { name, unit, bytes: 0, rounds: 7, peers }
+    Figure { name, unit, bytes: 0, rounds: 7, wanted: None, peers }
 }
 
 const fn grows(name: &'static str, unit: Unit, peers: &'static [Peer]) -> Figure {
-    Figure { name, unit, bytes: 0, rounds: 3, peers }
+    Figure { name, unit, bytes: 0, rounds: 3, wanted: None, peers }
 }
 
 /// With identities: a proof and a card on each side, which no peer has.
@@ -91,7 +94,12 @@ const X_WING_3: [Peer; 1] = [Peer { name: "x-wing", program: Program::XWing, wan
 const ONE_PINNED: [Peer; 1] =
     [Peer { name: "accepts, 1 pinned", program: Program::Ours, wanted: None }];
 
-const SUITES: [Suite; 4] = [
+const OLM: [Peer; 1] = [theirs("vodozemac", None)];
+const PYTHON: Peer = Peer { name: "doubleratchet", program: Program::Python, wanted: None };
+const BURSTS: [Peer; 2] = [theirs("vodozemac", Some(1.5)), PYTHON];
+const PINGS: [Peer; 2] = [theirs("vodozemac", Some(1.2)), PYTHON];
+
+const SUITES: [Suite; 5] = [
     Suite {
         name: "handshake",
         figures: &[
@@ -114,6 +122,7 @@ const SUITES: [Suite; 4] = [
                 unit: Unit::BytesPerSecond,
                 bytes: 4 << 30,
                 rounds: 3,
+                wanted: None,
                 peers: &STREAMS,
             },
         ],
@@ -123,6 +132,18 @@ const SUITES: [Suite; 4] = [
         figures: &[
             timed("encapsulate", Unit::PerSecond, &X_WING_2),
             timed("decapsulate", Unit::PerSecond, &X_WING_3),
+        ],
+    },
+    Suite {
+        name: "ratchet",
+        figures: &[
+            timed("first", Unit::PerSecond, &OLM),
+            timed("burst", Unit::PerSecond, &BURSTS),
+            timed("ping", Unit::PerSecond, &PINGS),
+            Figure { rounds: 1, ..timed("state", Unit::Bytes, &OLM) },
+            timed("state written and read", Unit::PerSecond, &OLM),
+            Figure { wanted: Some(2000.0), ..timed("durable", Unit::PerSecond, &[]) },
+            timed("durable, processor time", Unit::PerSecond, &[]),
         ],
     },
     Suite {
@@ -144,7 +165,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The suite of this name.
 pub(super) fn find(name: &str) -> Option<&'static Suite> {
-    static ALL: [Suite; 4] = SUITES;
+    static ALL: [Suite; 5] = SUITES;
     ALL.iter().find(|suite| suite.name == name)
 }
 

@@ -16,6 +16,7 @@ pub(super) struct Row {
     pub(super) unit: &'static str,
     /// Over 1 when ours is better.
     pub(super) ratio: Option<f64>,
+    /// Of the ratio, or of ours where no peer is.
     pub(super) wanted: Option<f64>,
     /// Bytes that were moved.
     volume: Option<u64>,
@@ -37,7 +38,7 @@ pub(super) fn rows(
         peer: None,
         unit,
         ratio: None,
-        wanted: None,
+        wanted: figure.wanted,
         volume,
     };
     if figure.peers.is_empty() {
@@ -82,9 +83,9 @@ impl Row {
         object
     }
 
-    /// Whether the ratio is what is wanted; none where nothing is.
+    /// Whether the ratio, or ours where no peer is, is what is wanted; none where nothing is.
     pub(super) fn reached(&self) -> Option<bool> {
-        Some(self.ratio? >= self.wanted?)
+        Some(self.ratio.unwrap_or(self.ours) >= self.wanted?)
     }
 }
 
@@ -153,5 +154,15 @@ mod tests {
             (&row["peer"], &row["ratio"], &row["info"]),
             (&Value::Null, &Value::Null, &true.into())
         );
+    }
+
+    #[test]
+    fn a_figure_without_a_peer_can_be_wanted() {
+        let durable = figure("ratchet", "durable");
+        for (measured, reached) in [(2000.0, true), (1999.0, false)] {
+            let rows = rows("ratchet", durable, None, vec![measured], vec![]);
+            assert_eq!(rows[0].reached(), Some(reached));
+            assert_eq!(rows[0].to_json().get("info"), None);
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! The figures of Sealwire, asked for by `cargo xtask bench`.
 #![forbid(unsafe_code)]
 
+mod durable;
 mod growth;
 mod handshake;
+mod ratchet;
 mod record;
 mod side;
 mod tcp;
@@ -18,6 +20,7 @@ fn main() -> Result<(), Failure> {
         "record" => record::measure(&request),
         "xwing" => xwing::measure(&request),
         "growth" => growth::measure(&request),
+        "ratchet" => ratchet::measure(&request),
         _ => Err(request.unknown()),
     }?;
     request.answer(figure);

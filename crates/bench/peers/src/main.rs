@@ -1,6 +1,7 @@
 //! The figures of other implementations, asked for by `cargo xtask bench`.
 
 mod handshake;
+mod ratchet;
 mod record;
 mod tcp;
 
@@ -12,6 +13,7 @@ fn main() -> Result<(), Failure> {
         "handshake" => handshake::measure(&request),
         "record" if request.name.starts_with("tcp") => tcp::measure(&request),
         "record" => record::measure(&request),
+        "ratchet" => ratchet::measure(&request),
         _ => Err(request.unknown()),
     }?;
     request.answer(figure);
