@@ -81,6 +81,16 @@ impl Keys {
         })
     }
 
+    /// The keys of the same store under another schema.
+    // STA-17
+    pub(super) fn of_schema(&self, key: &StateKey, schema: u32) -> Result<Self, CoreError> {
+        Self::derive(key, self.store, schema)
+    }
+
+    pub(super) const fn schema(&self) -> u32 {
+        self.schema
+    }
+
     /// A public value that another state key does not give. It is one-way: HKDF outputs under
     /// different labels say nothing of one another.
     pub(super) fn check_value(&self) -> &[u8; 32] {

@@ -2,6 +2,7 @@
 
 mod creation;
 mod database;
+mod migration;
 mod queue;
 mod verify;
 mod writer;
@@ -20,6 +21,7 @@ use sealwire_custody::{atomic, system_rng};
 
 use self::{
     database::{Database, StoredRow},
+    migration::{LADDER, Ladder},
     queue::Queue,
     writer::{Prepared, Revisions, Writer},
 };
@@ -29,10 +31,6 @@ use super::{
     seal::{Keys, Place},
 };
 use crate::{Committed, Effects};
-
-/// The schema that this release writes.
-// STA-17
-const SCHEMA: u32 = 1;
 
 /// Names within the state directory.
 // STA-6
@@ -171,7 +169,7 @@ impl SqliteStore {
                 return Err(sealwire_custody::Error::Io { action: "read", path, cause }.into());
             }
         };
-        Self::open_claimed(directory, claim, &key, options)
+        Self::open_claimed(directory, claim, &key, options, &LADDER)
     }
 
     /// As [`SqliteStore::open`], under a key that is kept elsewhere.
@@ -184,7 +182,7 @@ impl SqliteStore {
         options: Options,
     ) -> Result<Self, Error> {
         let (directory, claim) = claim(directory.as_ref())?;
-        Self::open_claimed(directory, claim, key, options)
+        Self::open_claimed(directory, claim, key, options, &LADDER)
     }
 
     fn open_claimed(
@@ -192,15 +190,17 @@ impl SqliteStore {
         claim: Claim,
         key: &StateKey,
         options: Options,
+        ladder: &Ladder,
     ) -> Result<Self, Error> {
         let path = directory.join(DATABASE);
         if !is_there(&path)? {
-            creation::create(&directory, key, &options)?;
+            creation::create(&directory, key, &options, ladder)?;
         }
         let database = Database::open(&directory, &path)?;
-        let verified = verify::verify(database, key)?;
+        let verified = verify::verify(database, key, ladder)?;
         let (keys, mut writer) = Writer::new(verified, options.anchor);
         writer.settle(&keys, options.change_anchor)?;
+        let keys = migration::migrate(&mut writer, keys, key, ladder)?;
         Ok(Self {
             directory,
             revisions: writer.revisions(),

@@ -12,8 +12,9 @@ use sealwire_core::rng;
 use sealwire_custody::system_rng;
 
 use super::{
-    DATABASE, Options, SCHEMA,
-    database::{APPLICATION_ID, Database, TABLES},
+    DATABASE, Options,
+    database::{APPLICATION_ID, Database},
+    migration::Ladder,
 };
 use crate::store::{
     Damage, Error, StateKey,
@@ -25,7 +26,12 @@ const NEW: &str = "state.db.new";
 
 /// Makes the database of a new state. An anchor that has something says that there was a state.
 // STA-8, STA-16
-pub(super) fn create(directory: &Path, key: &StateKey, options: &Options) -> Result<(), Error> {
+pub(super) fn create(
+    directory: &Path,
+    key: &StateKey,
+    options: &Options,
+    ladder: &Ladder,
+) -> Result<(), Error> {
     let anchored = options.anchor.as_ref().map(|anchor| anchor.read()).transpose()?.flatten();
     if let Some(state) = anchored.filter(|_| !options.change_anchor) {
         let path = directory.to_owned();
@@ -51,7 +57,7 @@ pub(super) fn create(directory: &Path, key: &StateKey, options: &Options) -> Res
     let made = made.map_err(|error| file("make", &new, error))?;
     // An anchor that is changed to is taken up when the state is opened, like any other.
     let anchored = options.anchor.is_some() && !options.change_anchor;
-    fill(directory, &new, key, anchored)?;
+    fill(directory, &new, key, anchored, ladder)?;
     made.sync_all().map_err(|error| file("flush", &new, error))?;
     let path = directory.join(DATABASE);
     fs::rename(&new, &path).map_err(|error| file("make", &path, error))?;
@@ -59,9 +65,16 @@ pub(super) fn create(directory: &Path, key: &StateKey, options: &Options) -> Res
     flushed.map_err(|error| file("flush the directory", directory, error))
 }
 
-fn fill(directory: &Path, path: &Path, key: &StateKey, anchored: bool) -> Result<(), Error> {
+fn fill(
+    directory: &Path,
+    path: &Path,
+    key: &StateKey,
+    anchored: bool,
+    ladder: &Ladder,
+) -> Result<(), Error> {
+    let (schema, tables) = ladder.newest();
     let store = *rng::draw::<STORE_ID_LEN>(&mut system_rng())?.expose();
-    let keys = Keys::derive(key, store, SCHEMA)?;
+    let keys = Keys::derive(key, store, schema)?;
     let generation = keys.seal_generation(&Generation::first(anchored), &mut system_rng())?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut database = Database::connect(directory, path, flags)?;
@@ -73,11 +86,11 @@ fn fill(directory: &Path, path: &Path, key: &StateKey, anchored: bool) -> Result
     );
     let filled = database.connection.execute_batch(&settings).and_then(|()| {
         let transaction = database.connection.transaction()?;
-        for (_, definition) in TABLES {
+        for (_, definition) in tables {
             transaction.execute(definition, [])?;
         }
         let describe = "INSERT INTO description (name, value) VALUES (?1, ?2)";
-        transaction.execute(describe, params!["schema", SCHEMA])?;
+        transaction.execute(describe, params!["schema", schema])?;
         transaction.execute(describe, params!["store", store])?;
         transaction.execute(describe, params!["check", keys.check_value()])?;
         let sql = "INSERT INTO generation (id, sealed) VALUES (1, ?1)";

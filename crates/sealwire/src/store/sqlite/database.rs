@@ -15,9 +15,13 @@ use super::super::{
 /// In the header of the file: `SWST`.
 pub(super) const APPLICATION_ID: i32 = 0x5357_5354;
 
-/// The tables of schema 1. What a database says of itself is compared with this text.
+/// The name and the definition of each table and index, by name. What a database says of itself
+/// is compared with this text.
 // STA-8
-pub(super) const TABLES: [(&str, &str); 4] = [
+pub(super) type Tables = &'static [(&'static str, &'static str)];
+
+/// The tables of schema 1.
+pub(super) const SCHEMA_1: Tables = &[
     ("description", "CREATE TABLE description (name TEXT PRIMARY KEY, value BLOB NOT NULL)"),
     (
         "generation",

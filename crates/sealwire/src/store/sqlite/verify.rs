@@ -1,9 +1,6 @@
 //! What is checked of a state before anything of it is used or changed.
 
-use super::{
-    SCHEMA,
-    database::{Database, TABLES},
-};
+use super::{database::Database, migration::Ladder};
 use crate::store::{
     Damage, Error, RowKey, StateKey, Table,
     seal::{self, Generation, Keys, Nonce, Place, STORE_ID_LEN, StoreId, Sums},
@@ -22,24 +19,31 @@ pub(super) struct Verified {
 /// Checks, in this order: schema, definitions, state key, generation row, and the revision of
 /// each row against the sums in the generation row. Nothing is written.
 // STA-15
-pub(super) fn verify(database: Database, key: &StateKey) -> Result<Verified, Error> {
-    let schema: i64 = database.description("schema")?;
+pub(super) fn verify(
+    database: Database,
+    key: &StateKey,
+    ladder: &Ladder,
+) -> Result<Verified, Error> {
+    let found: i64 = database.description("schema")?;
+    let (newest, _) = ladder.newest();
     // STA-17
-    if schema > i64::from(SCHEMA) {
+    if found > i64::from(newest) {
         let path = database.directory().to_owned();
-        return Err(Error::UnknownSchema { path, found: schema, newest: SCHEMA });
+        return Err(Error::UnknownSchema { path, found, newest });
     }
+    let known = u32::try_from(found).ok().and_then(|schema| Some((schema, ladder.tables(schema)?)));
+    let (schema, tables) = known.ok_or_else(|| database.damaged(Damage::Description))?;
     let definitions = database.definitions()?;
     let same = |(name, sql): (&(String, Option<String>), &(&str, &str))| {
         (name.0.as_str(), name.1.as_deref()) == (sql.0, Some(sql.1))
     };
-    let whole = definitions.len() == TABLES.len() && definitions.iter().zip(&TABLES).all(same);
-    if schema != i64::from(SCHEMA) || !whole {
+    let whole = definitions.len() == tables.len() && definitions.iter().zip(tables).all(same);
+    if !whole {
         return Err(database.damaged(Damage::Description));
     }
     let store: StoreId = database.description::<[u8; STORE_ID_LEN]>("store")?;
     let check: Vec<u8> = database.description("check")?;
-    let keys = Keys::derive(key, store, SCHEMA)?;
+    let keys = Keys::derive(key, store, schema)?;
     let sealed = database.generation()?;
     let generation = match (keys.matches(&check), keys.open_generation(&sealed)) {
         (true, Ok(generation)) => generation,

@@ -90,7 +90,7 @@ impl Writer {
         let mut next = self.next()?;
         next.anchored = self.anchor.is_some();
         let from = self.anchor.as_ref().map(|anchor| anchor.read()).transpose()?.flatten();
-        self.store(keys, next, &[])?;
+        self.store(keys, next, |_, _| Ok(()))?;
         if let Some(anchor) = &self.anchor {
             anchor.advance(from, self.state())?;
         }
@@ -98,24 +98,37 @@ impl Writer {
     }
 
     /// Makes the changes of all jobs in one transaction, in their order.
-    // STA-13, STA-14
     pub(super) fn commit(
         &mut self,
         keys: &Keys,
         revisions: &Revisions,
         batch: &[Vec<Prepared>],
     ) -> Result<u64, Error> {
+        let next_revision = revisions.0.load(Ordering::Relaxed);
+        self.advance(keys, |transaction, next| {
+            next.next_revision = next_revision;
+            apply(transaction, keys, next, batch)
+        })?;
+        Ok(self.generation.number)
+    }
+
+    /// One transaction, which makes the next generation, and then the anchor. `keys` are those
+    /// of the state as it is afterwards.
+    // STA-13, STA-14
+    pub(super) fn advance(
+        &mut self,
+        keys: &Keys,
+        change: impl FnOnce(&Transaction<'_>, &mut Generation) -> Result<(), Fault>,
+    ) -> Result<(), Error> {
         self.database()?;
         let from = self.state();
-        let mut next = self.next()?;
-        next.next_revision = revisions.0.load(Ordering::Relaxed);
-        self.store(keys, next, batch)?;
+        self.store(keys, self.next()?, change)?;
         if let Some(anchor) = &self.anchor {
             anchor.advance(Some(from), self.state()).inspect_err(|error| {
                 self.ended = Some(error.clone());
             })?;
         }
-        Ok(self.generation.number)
+        Ok(())
     }
 
     /// The generation after the newest.
@@ -131,7 +144,7 @@ impl Writer {
         &mut self,
         keys: &Keys,
         mut next: Generation,
-        batch: &[Vec<Prepared>],
+        change: impl FnOnce(&Transaction<'_>, &mut Generation) -> Result<(), Fault>,
     ) -> Result<(), Error> {
         let directory = self.database.directory().to_owned();
         let connection = &mut self.database.connection;
@@ -139,8 +152,7 @@ impl Writer {
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         // Dropped on an error, which rolls it back: nothing is stored, nothing has moved here.
-        let applied = apply(&transaction, keys, &mut next, batch);
-        applied.map_err(|fault| fault.into_error(&directory))?;
+        change(&transaction, &mut next).map_err(|fault| fault.into_error(&directory))?;
         let sealed = keys.seal_generation(&next, &mut system_rng())?;
         transaction.execute("UPDATE generation SET sealed = ?1", [&sealed]).map_err(failed)?;
         match transaction.commit() {
@@ -205,7 +217,7 @@ impl Writer {
 }
 
 /// Why a transaction came to nothing.
-enum Fault {
+pub(super) enum Fault {
     Database(rusqlite::Error),
     Other(Error),
     Rows(Table),
