@@ -33,7 +33,7 @@ const JOBS: [Job; 20] = [
     job("vectors", "the count of vectors that the test jobs passed", vectors::count),
     job("leaf-builds", "each core alone, without default features", build::leaves),
     job("interop", "Noise and ratchet, classical and ours, against others in Python", interop::all),
-    job("strace", "the system calls by which keys and state are stored", strace::check),
+    job("strace", "processes killed at some of the system calls that store", strace::check),
     job("constant-work", "no branch and no address depends on a secret", constant_work::check),
     job("fuzz-smoke", "each fuzz target for a few seconds", fuzz::smoke),
     job("deny", "licences, bans, version floors, sources", deny::check),

@@ -13,6 +13,8 @@ usage: cargo xtask COMMAND
   attacks                         how many of the forty attacks have a test
   fuzz [--minutes N]              run the fuzz targets one after the other, each for N
                                   minutes (default 10)
+  crash                           kill processes at each of their system calls, and cut the
+                                  power of their disks
   constant-work [--timing [--minutes N]]
                                   nothing depends on a secret but results: seen by valgrind;
                                   or measured, for N minutes (default 10)
@@ -54,6 +56,8 @@ pub(crate) enum Command {
         /// Minutes for each target.
         minutes: u64,
     },
+    /// Kill processes at each system call, and cut the power of their disks.
+    Crash,
     /// Look for work that depends on a secret.
     ConstantWork {
         /// Measure for so many minutes, instead of looking at each instruction.
@@ -86,6 +90,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         "attacks" => Command::Attacks,
         "test" => Command::Test,
         "fuzz" => Command::Fuzz { minutes: parse_minutes("fuzz", &mut arguments)? },
+        "crash" => Command::Crash,
         "constant-work" => {
             let timing = arguments.next_if(|flag| flag == "--timing").is_some();
             let minutes = timing.then(|| parse_minutes("constant-work", &mut arguments));
@@ -226,6 +231,7 @@ mod tests {
             ),
             ("fuzz", Command::Fuzz { minutes: 10 }),
             ("fuzz --minutes 3", Command::Fuzz { minutes: 3 }),
+            ("crash", Command::Crash),
             ("constant-work", Command::ConstantWork { minutes: None }),
             ("constant-work --timing", Command::ConstantWork { minutes: Some(10) }),
             ("constant-work --timing --minutes 2", Command::ConstantWork { minutes: Some(2) }),
@@ -267,6 +273,7 @@ mod tests {
             ("edges now", "`edges` does not take `now`"),
             ("fuzz --minutes", "`--minutes` needs a number"),
             ("fuzz --minutes 0", "`--minutes 0`: a whole number from 1 is needed"),
+            ("crash --minutes 2", "`crash` does not take `--minutes`"),
             ("constant-work --minutes 2", "`constant-work` does not take `--minutes`"),
             ("mutants --package", "`--package `: the crates are core, hybrid"),
             ("mutants --package cli", "`--package cli`: the crates are core, hybrid"),

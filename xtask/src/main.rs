@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod ci;
 mod constant_work;
+mod crash;
 mod debian;
 mod deny;
 mod edges;
@@ -65,6 +66,7 @@ fn dispatch(command: Command) -> Result<bool, Stop> {
             constant_work::timing(&mut context, minutes)?;
         }
         Command::Mutants(options) => mutants::check(&mut context, &options)?,
+        Command::Crash => crash::run_all(&context)?,
         Command::Bench(options) => bench::run(&mut context, &options)?,
         Command::InteropNoise => interop::noise(&mut context)?,
         Command::InteropRatchet => interop::ratchet(&mut context)?,

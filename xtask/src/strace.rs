@@ -1,25 +1,37 @@
-//! Job `strace`: the order of the system calls by which a key file is
-//! replaced, and a process killed at each of them; the same for the commits
-//! of stored state.
+//! Job `strace`: the order of the system calls by which a key file is replaced, and processes
+//! that are killed at them: while they replace keys, commit state, bring it to another schema,
+//! send and receive.
 
 use crate::debian;
 use crate::job::{Context, JobResult, Stop};
 use crate::process::{cargo, run};
 
 /// The tests that look at themselves through strace, and how cargo runs them.
-const TESTS: [(&str, &str); 2] = [
+const TESTS: [(&str, &str); 4] = [
     ("crates/custody/tests/durability.rs", "--package sealwire-custody --test durability"),
     ("crates/sealwire/tests/state/crash.rs", "--package sealwire --test state crash::"),
+    ("crates/sealwire/src/store/sqlite/migration/tests.rs", "--package sealwire --lib migration::"),
+    ("crates/sealwire/tests/crash/kill.rs", "--package sealwire --test crash kill::"),
 ];
 
-/// Runs them; they do nothing of the kind unless `SEALWIRE_STRACE` is set.
+/// At some of the system calls.
 pub(crate) fn check(context: &mut Context) -> JobResult {
+    with(context, "1")
+}
+
+/// At each system call.
+pub(crate) fn all(context: &Context) -> JobResult {
+    with(context, "all")
+}
+
+/// Runs them; they do nothing of the kind unless `SEALWIRE_STRACE` is set.
+fn with(context: &Context, mode: &str) -> JobResult {
     debian::need(context, &["strace"])?;
     for (file, test) in TESTS {
         if !context.root.join(file).is_file() {
             return Err(Stop::fail(format!("{file} does not exist")));
         }
-        run(cargo(context, &format!("test {test}")).env("SEALWIRE_STRACE", "1"))?;
+        run(cargo(context, &format!("test {test}")).env("SEALWIRE_STRACE", mode))?;
     }
     Ok(())
 }

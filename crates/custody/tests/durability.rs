@@ -1,7 +1,8 @@
 //! What reaches the disk, and in which order; and a process that fails or is killed at each
 //! step. strace shows the system calls of the example `replace`, and makes them fail.
 //!
-//! Runs only with `SEALWIRE_STRACE=1`, for strace is not everywhere.
+//! Runs only with `SEALWIRE_STRACE`, for strace is not everywhere: `1` or `all`, which is the
+//! same here.
 #![expect(clippy::expect_used, reason = "a helper that fails fails its test")]
 
 use std::{
@@ -24,7 +25,8 @@ const MOST_CALLS: usize = 40;
 /// itself: what a test prints is shown only when it fails.
 fn enabled() -> bool {
     static SAY: Once = Once::new();
-    let enabled = env::var_os("SEALWIRE_STRACE").is_some_and(|value| value == "1");
+    let enabled =
+        env::var_os("SEALWIRE_STRACE").is_some_and(|value| value == "1" || value == "all");
     if !enabled {
         let enable = "SEALWIRE_STRACE=1 cargo test -p sealwire-custody --test durability";
         SAY.call_once(|| drop(writeln!(io::stderr(), "skipped; with strace: {enable}")));

@@ -1,6 +1,7 @@
 //! A process that is killed, or whose disk fails, at each system call of its commits.
 //!
-//! Runs only with `SEALWIRE_STRACE=1`, for strace is not everywhere.
+//! Runs only with `SEALWIRE_STRACE`, for strace is not everywhere: `1` for every second call
+//! where a disk fails, `all` for each of them. A process is killed at each of them either way.
 #![expect(clippy::panic, reason = "a failing test fails")]
 
 use std::{
@@ -28,7 +29,8 @@ const MOST_CALLS: usize = 120;
 /// itself: what a test prints is shown only when it fails.
 fn enabled() -> bool {
     static SAY: Once = Once::new();
-    let enabled = env::var_os("SEALWIRE_STRACE").is_some_and(|value| value == "1");
+    let enabled =
+        env::var_os("SEALWIRE_STRACE").is_some_and(|value| value == "1" || value == "all");
     if !enabled {
         let enable = "SEALWIRE_STRACE=1 cargo test -p sealwire --test state crash";
         SAY.call_once(|| drop(writeln!(io::stderr(), "skipped; with strace: {enable}")));
@@ -155,6 +157,7 @@ fn a_process_killed_while_it_commits_leaves_whole_steps() {
             if output.status.success() {
                 break;
             }
+            assert!(when < MOST_CALLS, "{calls}: there are more");
             let steps = survives(home.path(), last_sent(&output).or(Some(0)), &what);
             *ends.entry(steps).or_insert(0) += 1;
         }
@@ -179,6 +182,7 @@ fn a_process_killed_while_it_makes_a_state_leaves_none_or_a_whole_one() {
             if output.status.success() {
                 break;
             }
+            assert!(when < MOST_CALLS, "{calls}: there are more");
             killed += 1;
             survives(home.path(), last_sent(&output), &what);
         }
@@ -193,6 +197,8 @@ fn a_disk_that_fails_is_named_and_nothing_is_ahead_of_it() {
     if !enabled() {
         return;
     }
+    let stride =
+        if env::var_os("SEALWIRE_STRACE").is_some_and(|value| value == "all") { 1 } else { 2 };
     let (mut full, mut failed, mut went_on) = (0, 0, 0);
     for fault in [
         "write,pwrite64:error=ENOSPC",
@@ -203,7 +209,7 @@ fn a_disk_that_fails_is_named_and_nothing_is_ahead_of_it() {
     ] {
         // Runs in a row without a fault in a commit: the calls of opening, or behind the last.
         let mut clean = 0;
-        for when in (1..=MOST_CALLS).step_by(2) {
+        for when in (1..=MOST_CALLS).step_by(stride) {
             let home = tempfile::tempdir().expect("directory");
             let store = open(home.path()).expect("made");
             store.commit(step(0)).map(drop).expect("stored");
