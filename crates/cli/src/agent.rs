@@ -24,10 +24,14 @@ pub(crate) fn unlock(home: &Home) -> Result<FileKeyStore, Failure> {
 /// The agent with its defaults. Its card is renewed when it is due.
 pub(crate) fn load(home: &Home) -> Result<AgentBuilder, Failure> {
     home.require_identity()?;
+    builder(home, Arc::new(unlock(home)?))
+}
+
+/// The agent of keys that are unlocked.
+pub(crate) fn builder(home: &Home, keys: Arc<FileKeyStore>) -> Result<AgentBuilder, Failure> {
     let peers = peers(home)?;
-    let keys = unlock(home)?;
-    let cards = cards::renew(home, &keys, now(&peers)?, false)?;
-    let builder = Agent::builder(Arc::new(keys)).peers(Arc::new(peers));
+    let cards = cards::renew(home, keys.as_ref(), now(&peers)?, false)?;
+    let builder = Agent::builder(keys).peers(Arc::new(peers));
     Ok(cards.into_iter().fold(builder, AgentBuilder::card))
 }
 

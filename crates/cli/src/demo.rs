@@ -1,8 +1,12 @@
-//! The newcomer's minute: Alice, Bob, and a man in the middle who tries everything.
+//! The newcomer's minute: Alice, Bob, and a man in the middle who tries everything; then a post
+//! office that does, while one of them is away.
 
 mod child;
 pub(crate) mod impostor;
 mod middle;
+mod offline;
+mod place;
+mod post;
 mod scan;
 mod story;
 
@@ -39,9 +43,15 @@ pub(crate) async fn play(
     content: Vec<u8>,
     output: &Output,
 ) -> Result<bool, Failure> {
-    let failed = |error: io::Error| Failure::other(format!("the demo could not go on: {error}"));
     let binary = Binary::new(passphrase).map_err(failed)?;
     let mut story = Story::begin(binary, directory, content).await.map_err(failed)?;
+    let mut all_hold = online(&mut story, output).await?;
+    all_hold &= offline(&story, output).await?;
+    Ok(all_hold)
+}
+
+/// What happens while both are there.
+async fn online(story: &mut Story, output: &Output) -> Result<bool, Failure> {
     let mut all_hold = true;
     for number in 0..8 {
         let step = match number {
@@ -54,9 +64,37 @@ pub(crate) async fn play(
             6 => story.the_offer_is_downgraded().await,
             _ => story.what_the_middle_saw(),
         };
-        let Step { name, holds, detail } = step.map_err(failed)?;
-        all_hold &= holds;
-        output.result(&Line { step: name, holds, detail: &detail })?;
+        all_hold &= tell(step, output)?;
     }
     Ok(all_hold)
+}
+
+/// What happens while one of them is away.
+async fn offline(story: &Story, output: &Output) -> Result<bool, Failure> {
+    let mut offline = story.offline().map_err(failed)?;
+    let mut all_hold = true;
+    for number in 0..7 {
+        let step = match number {
+            0 => offline.alice_writes().await,
+            1 => offline.both_restart().await,
+            2 => offline.bob_reads_all().await,
+            3 => offline.a_frame_is_forged().await,
+            4 => offline.a_first_message_is_replayed().await,
+            5 => Ok(offline.what_the_mailbox_saw()),
+            _ => offline.what_the_disk_held(),
+        };
+        all_hold &= tell(step, output)?;
+    }
+    Ok(all_hold)
+}
+
+/// Prints a step, and gives whether its check holds.
+fn tell(step: io::Result<Step>, output: &Output) -> Result<bool, Failure> {
+    let Step { name, holds, detail } = step.map_err(failed)?;
+    output.result(&Line { step: name, holds, detail: &detail })?;
+    Ok(holds)
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure::other(format!("the demo could not go on: {error}"))
 }

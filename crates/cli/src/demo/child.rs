@@ -40,6 +40,11 @@ impl Binary {
         Ok(Self { path: std::env::current_exe()?, passphrase })
     }
 
+    /// What seals the demo's key files.
+    pub(super) fn passphrase(&self) -> &str {
+        &self.passphrase
+    }
+
     /// Starts a child with `--json` in the state directory `home`.
     pub(super) fn start(
         &self,

@@ -1,4 +1,4 @@
-//! Looks for what must not be on the wire.
+//! Looks for what must not be on the wire, in a mailbox or on a disk.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ const PIECE: usize = 16;
 const VARIETY: usize = 6;
 
 /// Something that must not be seen, in pieces.
-pub(super) struct Needle {
+struct Needle {
     pieces: HashSet<[u8; PIECE]>,
     /// Which pairs of bytes a piece begins with, so that most offsets cost one look.
     starts: Vec<bool>,
@@ -18,7 +18,7 @@ pub(super) struct Needle {
 
 impl Needle {
     /// Cuts up everything that must not be seen.
-    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut pieces = HashSet::new();
         for secret in secrets {
             pieces.extend(secret.as_chunks().0.iter().copied().filter(is_telling));
@@ -33,12 +33,12 @@ impl Needle {
     }
 
     /// How many pieces are looked for.
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.pieces.len()
     }
 
     /// How many places of `haystack` hold a piece, at whatever offset.
-    pub(super) fn count(&self, haystack: &[u8]) -> usize {
+    fn count(&self, haystack: &[u8]) -> usize {
         haystack
             .windows(PIECE)
             .filter_map(|window| window.first_chunk::<PIECE>())
@@ -46,6 +46,27 @@ impl Needle {
             .filter(|window| self.pieces.contains(*window))
             .count()
     }
+}
+
+/// A name, and what must not be seen.
+pub(super) type Secret<'a> = (&'static str, Vec<&'a [u8]>);
+
+/// Looks for each of the secrets. Says whether none was found, and what was found how often.
+pub(super) fn look_for(seen: &[u8], secrets: &[Secret<'_>]) -> (bool, String) {
+    let mut hidden = true;
+    let mut said = Vec::new();
+    for (what, secrets) in secrets {
+        let needle = Needle::new(secrets.iter().copied());
+        let found = needle.count(seen);
+        // The control: the same search does find it where it stands in clear.
+        let control = needle.count(&secrets.concat()) >= needle.len();
+        hidden &= found == 0 && control;
+        said.push(match needle.len() {
+            0 => format!("{what} is too short or too plain to look for"),
+            _ => format!("{what} {found} times"),
+        });
+    }
+    (hidden, said.join("; "))
 }
 
 fn start(piece: &[u8; PIECE]) -> usize {

@@ -12,7 +12,9 @@ use super::{
     child::{Binary, Child, Ended},
     impostor::Loot,
     middle::{Meddling, Middle},
-    scan::Needle,
+    offline::Offline,
+    place::Place,
+    scan::{Secret, look_for},
 };
 
 /// One line of the demo.
@@ -156,25 +158,24 @@ impl Story {
     /// What the middle saw of all this.
     pub(super) fn what_the_middle_saw(&self) -> io::Result<Step> {
         let cards = [card(&self.alice)?, card(&self.bob)?];
-        let secrets: [Vec<&[u8]>; 3] = [
-            vec![&self.content],
-            vec![self.alice.id.as_bytes(), self.bob.id.as_bytes()],
-            cards.iter().map(IdentityCard::as_bytes).collect(),
+        let secrets: [Secret<'_>; 3] = [
+            ("the plaintext", vec![&self.content]),
+            ("an id", vec![self.alice.id.as_bytes(), self.bob.id.as_bytes()]),
+            ("a card", cards.iter().map(IdentityCard::as_bytes).collect()),
         ];
-        let mut holds = !self.seen.is_empty();
-        let mut detail = format!("{} bytes", self.seen.len());
-        for (what, secrets) in ["the plaintext", "an id", "a card"].iter().zip(&secrets) {
-            let needle = Needle::new(secrets.iter().copied());
-            let found = needle.count(&self.seen);
-            // The control: the same search does find it where it stands in clear.
-            let control = needle.count(&secrets.concat()) >= needle.len();
-            holds &= found == 0 && control;
-            detail += &match needle.len() {
-                0 => format!("; {what} is too short or too plain to look for"),
-                _ => format!("; {what} {found} times"),
-            };
-        }
+        let (hidden, found) = look_for(&self.seen, &secrets);
+        let holds = hidden && !self.seen.is_empty();
+        let detail = format!("{} bytes; {found}", self.seen.len());
         Ok(Step { name: "what the middle saw", holds, detail })
+    }
+
+    /// The agents without a connection between them.
+    pub(super) fn offline(&self) -> io::Result<Offline> {
+        let passphrase = self.binary.passphrase();
+        let [alice, bob] =
+            [&self.alice, &self.bob].map(|actor| Place::new(actor.home.clone(), passphrase));
+        let cards = [card(&self.alice)?, card(&self.bob)?].map(|card| card.as_bytes().to_vec());
+        Ok(Offline::new(alice?, bob?, &self.content, cards))
     }
 
     async fn impostor(&mut self, name: &'static str, loot: Loot) -> io::Result<Step> {
