@@ -10,7 +10,9 @@
 //! [`AsyncWrite`](tokio::io::AsyncWrite) will do, and addresses are the caller's. It says who a
 //! peer is, not whether it deserves trust. It hides no timing and no addresses, and on a channel
 //! no sizes. It does not run protocols over the channel. It is no relay: what stands between
-//! agents that are not online at the same time is a [`Delivery`](delivery::Delivery).
+//! agents that are not online at the same time is a [`Delivery`](delivery::Delivery). It keeps
+//! messages until they are delivered, or acknowledged by the application, and no longer: it is no
+//! archive. It says neither that a message is missing nor that one was read.
 //!
 //! # The picture
 //!
