@@ -148,11 +148,12 @@ pub(crate) fn id(name: &str) -> AgentId {
 }
 
 /// One thread beside the one that waits: the system calls of a process have one order.
+/// Nothing waits for sockets: a wake that is a system call could be what fails.
 pub(crate) fn runtime() -> Runtime {
     Builder::new_current_thread()
         .max_blocking_threads(1)
         .thread_keep_alive(std::time::Duration::from_secs(600))
-        .enable_all()
+        .enable_time()
         .build()
         .expect("a runtime")
 }
