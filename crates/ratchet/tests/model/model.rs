@@ -225,7 +225,7 @@ impl Model {
         assert!(self.agreements.insert(id, agreement).is_none(), "a session of its own");
         let entry = Entry { id, standing: Standing::Archived(self.now), end: End::new(true) };
         let entries = &mut self.agents[from].sessions[to];
-        entries.push(entry);
+        entries.insert(0, entry);
         activate(entries, id, self.now);
         expire(entries, self.now);
     }
@@ -305,12 +305,12 @@ fn arrive(entries: &mut Vec<Entry>, entry: Entry, now: u64) {
     let id = entry.id;
     let ours = entries.iter().find(|entry| entry.standing == Standing::Active);
     let ours = ours.map(|entry| (entry.id, entry.end.initiator && entry.end.received == 0));
-    entries.push(entry);
+    entries.insert(0, entry);
     match ours {
         None => activate(entries, id, now),
         Some((_, false)) => {}
         Some((ours, true)) => {
-            let new = entries.last_mut().expect("just pushed");
+            let new = entries.first_mut().expect("just inserted");
             new.standing = Standing::Archived(now);
             activate(entries, ours.min(id), now);
         }
@@ -327,7 +327,8 @@ fn activate(entries: &mut [Entry], id: SessionId, now: u64) {
     }
 }
 
-/// Of those that do not send the newest stay, for a month.
+/// Of those that do not send the newest stay, for a month; of those set aside within a second,
+/// what came last.
 fn expire(entries: &mut Vec<Entry>, now: u64) {
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.standing.since()));
     let mut others = 0;
