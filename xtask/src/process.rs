@@ -44,6 +44,26 @@ pub(crate) fn run(command: &mut Command) -> JobResult {
     }
 }
 
+/// Runs programs side by side, each to its end, with our own output.
+pub(crate) fn run_together(mut commands: Vec<Command>) -> JobResult {
+    let mut children = Vec::with_capacity(commands.len());
+    for command in &mut commands {
+        eprintln!("$ {}", shown(command));
+        children.push((shown(command), command.spawn().map_err(Stop::io(shown(command)))));
+    }
+    let mut ended = Ok(());
+    for (shown, child) in children {
+        let status = child.and_then(|mut child| child.wait().map_err(Stop::io(shown.clone())));
+        let result = match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(Stop::fail(format!("`{shown}` ended with {status}"))),
+            Err(stop) => Err(stop),
+        };
+        ended = ended.and(result);
+    }
+    ended
+}
+
 /// Runs a program to its end and gives what it wrote to standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String, Stop> {
     let output = command.stderr(Stdio::inherit()).output().map_err(Stop::io(shown(command)))?;
