@@ -36,7 +36,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
             "sealwire-custody",
         ],
     ),
-    ("sealwire-cli", &["sealwire-core", "sealwire"]),
+    ("sealwire-cli", &["sealwire-core", "sealwire", "sealwire-relay"]),
 ];
 
 /// Tools: they import anything and nothing imports them, but for the helpers

@@ -7,13 +7,14 @@ use crate::process;
 
 /// Crates usable alone, without the facade. Each is linted with no features
 /// and with all.
-pub(crate) const LEAVES: [&str; 6] = [
+pub(crate) const LEAVES: [&str; 7] = [
     "sealwire-core",
     "sealwire-hybrid",
     "sealwire-identity",
     "sealwire-noise",
     "sealwire-ratchet",
     "sealwire-custody",
+    "sealwire-relay",
 ];
 
 /// Leaf crates without clock, files and OS randomness: they build without

@@ -5,7 +5,8 @@
 //! where none applies. A salt is the bare label.
 //!
 //! Outside the rule: Noise's own key schedule, X-Wing's combiner and HPKE's labelled KDF,
-//! which outside specifications fix, and AEAD associated data.
+//! which outside specifications fix, signature bases of HTTP messages (RFC 9421), and AEAD
+//! associated data.
 
 use crate::{Error, Suite};
 
@@ -77,9 +78,17 @@ impl Label {
     pub const STATE_SUM: Self = Self("sealwire/v1/state/sum");
     /// The value by which a wrong state key is told from damage.
     pub const STATE_KEY_CHECK: Self = Self("sealwire/v1/state/key/check");
+    /// The MAC of a deposit capability.
+    pub const RELAY_DEPOSIT: Self = Self("sealwire/v1/relay/deposit");
+    /// The commitment of one side of a pairing.
+    pub const PAIRING_COMMITMENT: Self = Self("sealwire/v1/pairing/commitment");
+    /// What both sides of a pairing show on their screens.
+    pub const PAIRING_PHRASE: Self = Self("sealwire/v1/pairing/phrase");
+    /// Keys and ids of the mailboxes in which two sides of a pairing meet.
+    pub const PAIRING_RENDEZVOUS: Self = Self("sealwire/v1/pairing/rendezvous");
 
     /// Every label, for the test that they are distinct.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::CARD,
         Self::SCORE,
         Self::NOISE_PROLOGUE,
@@ -111,6 +120,10 @@ impl Label {
         Self::STATE_SUM_KEY,
         Self::STATE_SUM,
         Self::STATE_KEY_CHECK,
+        Self::RELAY_DEPOSIT,
+        Self::PAIRING_COMMITMENT,
+        Self::PAIRING_PHRASE,
+        Self::PAIRING_RENDEZVOUS,
     ];
 
     /// The bare label, as a salt.
@@ -148,6 +161,18 @@ impl Label {
 pub struct Context(Vec<u8>);
 
 impl Context {
+    /// The signature base of an HTTP message (RFC 9421, section 2.5), which that specification
+    /// fixes. It begins with `"@method": ` and so with no label.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a text that begins otherwise.
+    pub fn http_signature_base(base: &str) -> Result<Self, Error> {
+        if !base.starts_with("\"@method\": ") {
+            return Err(Error::Misuse("a signature base that begins with the method"));
+        }
+        Ok(Self(base.as_bytes().to_vec()))
+    }
+
     /// The encoded bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -173,6 +198,19 @@ mod tests {
         assert_ne!(a, Label::CARD.context(None, &[b"a", b"bc"]));
         assert_ne!(a, Label::CARD.context(None, &[b"abc"]));
         assert_ne!(a, Label::CARD.context(Some(Suite::AesGcm), &[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn a_signature_base_is_taken_for_no_labelled_context() {
+        let base = "\"@method\": GET\n\"@authority\": relay.example";
+        let context = Context::http_signature_base(base).expect("a base");
+        assert_eq!(context.as_bytes(), base.as_bytes());
+        for other in ["", "\"@path\": /", "sealwire/v1/card\0\0"] {
+            assert!(
+                matches!(Context::http_signature_base(other), Err(Error::Misuse(_))),
+                "{other}"
+            );
+        }
     }
 
     #[test]
