@@ -73,3 +73,6 @@ pub const MAX_WAIT: u64 = 60;
 
 /// Deposits that are written in one transaction: about a megabyte of small frames.
 pub const MAX_BATCH: usize = 512;
+
+/// The highest time, sequence or number of a message: databases keep them in 64 bits with a sign.
+pub const MAX_NUMBER: u64 = i64::MAX as u64;

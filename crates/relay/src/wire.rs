@@ -22,13 +22,19 @@
 // REL-1
 
 mod bodies;
+mod cbor;
+mod encoding;
+mod paths;
 mod stream;
 
 pub use bodies::{
     Acked, Acks, Body, Check, Claim, Claimed, ClaimedKey, Message, Messages, NewMailbox, Page,
     Publish, Published, Remaining, Revoke,
 };
+pub use paths::{Credential, Operation};
 pub use stream::{FromClient, FromServer};
+
+use sealwire_core::{DecodeError, DecodeReason};
 
 /// The media type of bodies.
 pub const CBOR: &str = "application/cbor";
@@ -45,19 +51,59 @@ pub const CAPABILITY: &str = "sealwire-capability";
 /// What a one-time prekey is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "an agreement takes these two")]
+#[repr(u8)]
 pub enum Kind {
-    /// X25519, 1 (PRE-9).
-    X25519,
-    /// ML-KEM-768, 2.
-    MlKem,
+    /// X25519 (PRE-9).
+    X25519 = 1,
+    /// ML-KEM-768.
+    MlKem = 2,
 }
 
 /// What a mailbox is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "there are these two")]
+#[repr(u8)]
 pub enum MailboxKind {
-    /// First messages of whoever holds the bundle, 1.
-    Contact,
-    /// Messages of one peer, 2.
-    Pairwise,
+    /// First messages of whoever holds the bundle.
+    Contact = 1,
+    /// Messages of one peer.
+    Pairwise = 2,
+}
+
+impl Kind {
+    /// The kind of this number.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for any but 1 and 2.
+    pub const fn from_u8(id: u8) -> Result<Self, DecodeError> {
+        match id {
+            1 => Ok(Self::X25519),
+            2 => Ok(Self::MlKem),
+            _ => Err(DecodeError::new("prekey", DecodeReason::Invalid("an unknown kind"))),
+        }
+    }
+
+    /// Its number.
+    pub const fn id(self) -> u8 {
+        self as u8
+    }
+}
+
+impl MailboxKind {
+    /// The kind of this number.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for any but 1 and 2.
+    pub const fn from_u8(id: u8) -> Result<Self, DecodeError> {
+        match id {
+            1 => Ok(Self::Contact),
+            2 => Ok(Self::Pairwise),
+            _ => Err(DecodeError::new("mailbox", DecodeReason::Invalid("an unknown kind"))),
+        }
+    }
+
+    /// Its number.
+    pub const fn id(self) -> u8 {
+        self as u8
+    }
 }

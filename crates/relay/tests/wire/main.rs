@@ -1,0 +1,5 @@
+//! What travels between agents and relays.
+
+mod bodies;
+mod paths;
+mod stream;
