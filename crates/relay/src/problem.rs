@@ -28,6 +28,8 @@ pub enum Problem {
     NotFound,
     /// No such operation on this path.
     Method,
+    /// The request is for a relay of another name.
+    Misdirected,
     /// The directory has a newer card of the same agent, or the mailbox is there with another
     /// content.
     Conflict,
@@ -47,7 +49,7 @@ pub enum Problem {
 
 impl Problem {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Malformed,
         Self::FrameSize,
         Self::TooLarge,
@@ -58,6 +60,7 @@ impl Problem {
         Self::Replayed,
         Self::NotFound,
         Self::Method,
+        Self::Misdirected,
         Self::Conflict,
         Self::MailboxFull,
         Self::SenderFull,
@@ -81,6 +84,7 @@ impl Problem {
             Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::MediaType => 415,
+            Self::Misdirected => 421,
             Self::FrameSize => 422,
             Self::Rate => 429,
             Self::Internal => 500,
@@ -102,6 +106,7 @@ impl Problem {
             Self::Replayed => "replayed",
             Self::NotFound => "not-found",
             Self::Method => "method",
+            Self::Misdirected => "misdirected",
             Self::Conflict => "conflict",
             Self::MailboxFull => "mailbox-full",
             Self::SenderFull => "sender-full",
@@ -125,6 +130,7 @@ impl Problem {
             Self::Replayed => "the signature was used before",
             Self::NotFound => "there is nothing here for this caller",
             Self::Method => "this path does not take this method",
+            Self::Misdirected => "this relay does not answer under this name",
             Self::Conflict => "there is a newer or another one",
             Self::MailboxFull => "the mailbox is full; it empties when its owner reads it",
             Self::SenderFull => "this sender's part of the mailbox is full",
