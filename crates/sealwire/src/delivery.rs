@@ -5,13 +5,14 @@
 //! process; a relay is another. Whatever implements it is trusted with nothing but to deliver:
 //! bundles, pages and frames are signed or sealed, and are checked by whoever receives them.
 
+mod bell;
 mod in_process;
 
 use core::{fmt, future::Future, pin::Pin};
 
 use sealwire_core::Timestamp;
 use sealwire_identity::AgentId;
-use sealwire_ratchet::prekey::{Kind, Unclaimed};
+use sealwire_ratchet::prekey::{Kind, PrekeyId, Unclaimed};
 use zeroize::Zeroizing;
 
 pub use in_process::{InProcess, Seen};
@@ -78,6 +79,37 @@ pub trait Delivery: Send + Sync + fmt::Debug {
 
     /// Removes frames for good.
     fn ack<'a>(&'a self, from: &'a MailboxHandle, sequences: &'a [u64]) -> Pending<'a, ()>;
+
+    /// Watches mailboxes. The watch stands before it is given: of all that is left afterwards
+    /// it says so, so that whoever fetches then misses nothing. A mailbox that cannot be
+    /// watched now is watched as soon as it can, and of one that is gone it says that something
+    /// arrived: fetching shows what.
+    fn watch(&self, mailboxes: Vec<MailboxHandle>) -> Pending<'_, Box<dyn Watch>>;
+
+    /// The address of a mailbox, to be told to peers from now on, where capabilities end after
+    /// a time: one that outlives what is published now. Where they do not, it is the one that
+    /// the mailbox was opened with.
+    fn address<'a>(&'a self, of: &'a OpenedMailbox) -> Pending<'a, Address> {
+        Box::pin(core::future::ready(Ok(of.address.clone())))
+    }
+}
+
+/// What [`Delivery::watch`] gives. To drop it ends it.
+pub trait Watch: Send + fmt::Debug {
+    /// Waits for news: at once where there were some since the last call. Nothing is lost when
+    /// the future is dropped before it is ready. It may say so once too often, as after a
+    /// connection that broke, but not too seldom.
+    fn changed(&mut self) -> Pending<'_, Notice>;
+}
+
+/// News of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Something was left in one of the mailboxes.
+    Arrived,
+    /// One-time prekeys of the device whose contact mailbox is among them run low.
+    PrekeysLow,
 }
 
 /// One running state of an agent: replicas are devices of their own.
@@ -98,6 +130,8 @@ pub struct Publication {
     pub published: Published,
     /// New pages of one-time keys.
     pub pages: Vec<PrekeyPage>,
+    /// The mailbox that the bundle names: who watches it is told when one-time keys run low.
+    pub contact: Address,
 }
 
 /// A card and the bundle that belongs to it. Nothing here has been verified.
@@ -116,6 +150,8 @@ pub struct Published {
 pub struct PrekeyPage {
     /// What the keys are.
     pub kind: Kind,
+    /// The id of the first.
+    pub base: PrekeyId,
     /// The last second in which its keys may be handed out.
     pub not_after: Timestamp,
     /// The signed header.
@@ -217,6 +253,9 @@ pub enum DeliveryError {
     /// The mailbox is full; it empties when its owner fetches.
     #[error("the mailbox is full")]
     Full,
+    /// There is no such mailbox, or it does not take this capability.
+    #[error("the mailbox is gone, or does not take this capability")]
+    Gone,
     /// It will not do this, now or later.
     #[error("the delivery refuses: {0}")]
     Refused(&'static str),

@@ -232,7 +232,7 @@ pub use effects::{Committed, Delivered, Effects, Outgoing};
 pub use error::Error;
 pub use facts::{Direction, Freshness, PeerFacts};
 pub use handshake::{CardState, Handshake, Known, NoRoute, PeerKnowledge, Reach};
-pub use offline::{Content, Draft, Event, Inbox, MAX_PAYLOAD_LEN, Message, SessionInfo};
+pub use offline::{Content, Draft, Event, Inbox, Listener, MAX_PAYLOAD_LEN, Message, SessionInfo};
 pub use peers::Peers;
 pub use policy::{
     All, AllowAnyAuthenticated, AnyOf, Decision, Grant, KnownPeers, Not, ScoreAtLeast, TrustPolicy,

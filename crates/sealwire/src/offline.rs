@@ -17,6 +17,7 @@ mod first;
 mod home;
 mod inbox;
 mod incoming;
+mod listen;
 mod outbox;
 mod outgoing;
 mod rows;
@@ -38,12 +39,14 @@ use self::{
     contact::{Contact, ContactKey, Ephemeral},
     events::Events,
     home::Home,
+    listen::Wake,
 };
 pub use self::{
     content::{Content, MAX_PAYLOAD_LEN},
     draft::Draft,
     events::Event,
     inbox::{Inbox, Message},
+    listen::Listener,
     sessions::SessionInfo,
 };
 use crate::{
@@ -62,6 +65,7 @@ pub(crate) struct Offline {
     home: Arc<tokio::sync::Mutex<Home>>,
     contacts: Mutex<Contacts>,
     events: Events,
+    wake: Wake,
     /// The number of the next row of inbox and outbox.
     number: AtomicU64,
     /// Messages in the inbox.
@@ -118,6 +122,7 @@ impl Offline {
             home: Arc::new(tokio::sync::Mutex::new(home)),
             contacts: Mutex::new(contacts),
             events: Events::default(),
+            wake: Wake::default(),
             number: AtomicU64::new(number.saturating_add(1)),
             waiting: AtomicUsize::new(waiting),
             acking: Mutex::default(),

@@ -10,7 +10,7 @@ use sealwire::{
     custody,
     delivery::{
         Address, Arrived, Claimed, Delivery, DeliveryError, Device, InProcess, MailboxHandle,
-        MailboxKind, MessageId, OpenedMailbox, Pending, Publication, Published,
+        MailboxKind, MessageId, OpenedMailbox, Pending, Publication, Published, Watch,
     },
     ratchet::prekey::Unclaimed,
 };
@@ -207,6 +207,10 @@ impl Delivery for Post {
 
     fn ack<'a>(&'a self, from: &'a MailboxHandle, sequences: &'a [u64]) -> Pending<'a, ()> {
         self.office.ack(from, sequences)
+    }
+
+    fn watch(&self, mailboxes: Vec<MailboxHandle>) -> Pending<'_, Box<dyn Watch>> {
+        self.office.watch(mailboxes)
     }
 }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use rand_core::TryRng;
@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use super::{
     Address, Arrived, Claimed, ClaimedKey, Delivery, DeliveryError, Device, MailboxHandle,
-    MailboxKind, MessageId, OpenedMailbox, Pending, PrekeyPage, Publication, Published,
+    MailboxKind, MessageId, Notice, OpenedMailbox, Pending, PrekeyPage, Publication, Published,
+    Watch, bell::Bell,
 };
 use crate::{Clock, SystemClock};
 
@@ -88,6 +89,8 @@ struct Office {
 struct Shelf {
     published: Option<Published>,
     pages: Vec<Page>,
+    /// The id of the mailbox whose reader is told when keys run low.
+    contact: Vec<u8>,
     claims: VecDeque<([u8; 16], Claimed)>,
 }
 
@@ -106,6 +109,7 @@ struct Mailbox {
     len: usize,
     known: HashSet<MessageId>,
     remembered: VecDeque<MessageId>,
+    watches: Vec<Weak<Bell>>,
 }
 
 struct Message {
@@ -179,8 +183,14 @@ impl Delivery for InProcess {
     fn claim<'a>(&'a self, of: &'a Device, nonce: [u8; 16]) -> Pending<'a, Claimed> {
         self.answer(|office, now| {
             office.note(|| Seen::Claimed { of: of.clone() });
-            let shelf = office.directory.get_mut(of);
-            Ok(shelf.map(|shelf| shelf.claim(nonce, now)).unwrap_or_default())
+            let Some(shelf) = office.directory.get_mut(of) else { return Ok(Claimed::default()) };
+            let claimed = shelf.claim(nonce, now);
+            let contact = shelf.runs_low(now).then(|| shelf.contact.clone());
+            let contact = contact.and_then(|contact| office.addresses.get(&contact));
+            if let Some(contact) = contact.and_then(|key| office.mailboxes.get(key)) {
+                contact.tell(Notice::PrekeysLow);
+            }
+            Ok(claimed)
         })
     }
 
@@ -208,6 +218,7 @@ impl Delivery for InProcess {
             let closed = reading(mailbox).and_then(|key| office.mailboxes.remove(&key));
             if let Some(closed) = closed {
                 office.addresses.remove(closed.address.mailbox());
+                closed.tell(Notice::Arrived);
             }
             Ok(())
         })
@@ -226,9 +237,8 @@ impl Delivery for InProcess {
             let mailbox = office.addresses.get(to.mailbox());
             let mailbox = mailbox.and_then(|key| office.mailboxes.get_mut(key));
             // One answer for both, so that ids cannot be tried.
-            let mailbox = mailbox
-                .filter(|mailbox| mailbox.address == *to)
-                .ok_or(DeliveryError::Refused("no such mailbox, or not with this capability"))?;
+            let mailbox =
+                mailbox.filter(|mailbox| mailbox.address == *to).ok_or(DeliveryError::Gone)?;
             mailbox.take(message, frame, now)?;
             office.note(|| Seen::Deposited {
                 mailbox: to.mailbox().to_vec(),
@@ -263,6 +273,29 @@ impl Delivery for InProcess {
             Ok(())
         })
     }
+
+    fn watch(&self, mailboxes: Vec<MailboxHandle>) -> Pending<'_, Box<dyn Watch>> {
+        self.answer(|office, _| {
+            let bell = Arc::<Bell>::default();
+            for handle in &mailboxes {
+                match office.mailbox(handle) {
+                    Ok(mailbox) => mailbox.watch(&bell),
+                    Err(_) => bell.ring(Notice::Arrived),
+                }
+            }
+            Ok(Box::new(Watching(bell)) as Box<dyn Watch>)
+        })
+    }
+}
+
+/// A watch: mailboxes ring for as long as there is one.
+#[derive(Debug)]
+struct Watching(Arc<Bell>);
+
+impl Watch for Watching {
+    fn changed(&mut self) -> Pending<'_, Notice> {
+        Box::pin(async { Ok(self.0.hear().await) })
+    }
 }
 
 impl Office {
@@ -273,18 +306,17 @@ impl Office {
     }
 
     fn mailbox(&mut self, handle: &MailboxHandle) -> Result<&mut Mailbox, DeliveryError> {
-        reading(handle)
-            .and_then(|key| self.mailboxes.get_mut(&key))
-            .ok_or(DeliveryError::Refused("no such mailbox"))
+        reading(handle).and_then(|key| self.mailboxes.get_mut(&key)).ok_or(DeliveryError::Gone)
     }
 }
 
 impl Shelf {
     fn publish(&mut self, publication: &Publication, now: Timestamp) {
-        let Publication { published, pages } = publication;
+        let Publication { published, pages, contact } = publication;
+        self.contact = contact.mailbox().to_vec();
         self.published = Some(published.clone());
         self.pages.retain(|page| now <= page.not_after);
-        for PrekeyPage { kind, not_after, header, keys } in pages {
+        for PrekeyPage { kind, base: _, not_after, header, keys } in pages {
             if self.pages.iter().any(|page| page.header == *header) {
                 continue;
             }
@@ -308,6 +340,11 @@ impl Shelf {
         }
         self.claims.push_back((nonce, claimed.clone()));
         claimed
+    }
+
+    fn runs_low(&self, now: Timestamp) -> bool {
+        let is_low = |kind: Kind| self.left(kind, now) <= u32::from(kind.published() / 2);
+        is_low(Kind::X25519) || is_low(Kind::MlKem)
     }
 
     fn left(&self, kind: Kind, now: Timestamp) -> u32 {
@@ -336,6 +373,18 @@ impl Mailbox {
             len: 0,
             known: HashSet::new(),
             remembered: VecDeque::new(),
+            watches: Vec::new(),
+        }
+    }
+
+    fn watch(&mut self, bell: &Arc<Bell>) {
+        self.watches.retain(|watch| watch.strong_count() > 0);
+        self.watches.push(Arc::downgrade(bell));
+    }
+
+    fn tell(&self, notice: Notice) {
+        for bell in self.watches.iter().filter_map(Weak::upgrade) {
+            bell.ring(notice);
         }
     }
 
@@ -352,6 +401,7 @@ impl Mailbox {
         self.known.insert(id);
         self.messages.insert(self.next, Message { id, frame: frame.to_vec(), arrived: now });
         self.next = self.next.saturating_add(1);
+        self.tell(Notice::Arrived);
         Ok(())
     }
 

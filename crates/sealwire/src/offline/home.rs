@@ -60,6 +60,10 @@ impl Agent {
         let mut home = offline.home.clone().lock_owned().await;
         if home.mailbox.is_none() {
             home.mailbox = Some(offline.delivery.open_mailbox(MailboxKind::Contact).await?);
+            offline.wake.mailboxes_changed();
+        }
+        if let Some(mailbox) = &mut home.mailbox {
+            mailbox.address = offline.delivery.address(mailbox).await?;
         }
         let left = offline.delivery.remaining(&offline.own).await?;
         let worker = agent.clone();
@@ -176,9 +180,10 @@ impl Home {
             self.forget_cards(now);
         }
         let mailbox = self.mailbox.as_ref().ok_or(Error::Unreachable("it was opened"))?;
+        let address = mailbox.address.clone();
         let contact = prekey::Contact {
-            mailbox: mailbox.address.mailbox().to_vec(),
-            capability: mailbox.address.capability().to_vec(),
+            mailbox: address.mailbox().to_vec(),
+            capability: address.capability().to_vec(),
         };
         let publisher = Publisher {
             keys: agent.keys.as_ref(),
@@ -209,12 +214,13 @@ impl Home {
         let not_after = now.plus(PAGE_LIFETIME);
         let pages = pages.into_iter().map(|page| PrekeyPage {
             kind: page.kind,
+            base: page.base,
             not_after,
             header: page.header,
             keys: page.keys,
         });
         let published = Published { card: card.as_bytes().to_vec(), bundle };
-        Ok(Publication { published, pages: pages.collect() })
+        Ok(Publication { published, pages: pages.collect(), contact: address })
     }
 
     /// Stores a card that peers will be shown, unless it is known.
@@ -298,6 +304,13 @@ impl Home {
             || self.filling
             || self.mailbox.is_none();
         self.told
+    }
+
+    /// The delivery says that prekeys run low. Whether that is to be told: once.
+    pub(super) fn hears_low(&mut self) -> bool {
+        let tell = self.prekeys.is_some() && !self.told;
+        self.told |= tell;
+        tell
     }
 
     /// The delivery does not have the contact mailbox any more.

@@ -99,7 +99,8 @@ impl Inbox {
             let mut effects = Effects::new();
             effects.delete(Table::Inbox, key)?;
             let _ = offline.store.commit(effects)?;
-            offline.waiting.fetch_sub(1, Ordering::Relaxed);
+            offline.waiting.fetch_sub(1, Ordering::SeqCst);
+            offline.wake.room();
             Ok(())
         })
         .await

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Agent, Direction, Effects, Error,
     agent::{Inner, blocking},
-    delivery::{Arrived, Device, MailboxHandle},
+    delivery::{Arrived, DeliveryError, Device, MailboxHandle},
     store::Table,
 };
 
@@ -43,6 +43,7 @@ impl Agent {
         let agent = &self.inner;
         let offline = agent.offline()?;
         let _turn = offline.syncing.lock().await;
+        offline.wake.turn();
         // What cannot be sent now does not keep what came from being read, nor one mailbox the
         // others; the first failure is what is told.
         let mut done = outbox::flush(agent).await;
@@ -112,7 +113,9 @@ async fn receive_first(agent: &Arc<Inner>) -> Result<(), Error> {
     let drained = drain(agent, &mailbox, first::receive).await;
     if is_gone(&drained) {
         // Publishing opens another, and says where it is.
-        agent.offline()?.home.lock().await.lose_mailbox();
+        let offline = agent.offline()?;
+        offline.home.lock().await.lose_mailbox();
+        offline.wake.mailboxes_changed();
         return Ok(());
     }
     drained
@@ -120,7 +123,7 @@ async fn receive_first(agent: &Arc<Inner>) -> Result<(), Error> {
 
 /// Whether the delivery does not have the mailbox any more.
 fn is_gone(drained: &Result<(), Error>) -> bool {
-    matches!(drained, Err(Error::Delivery(error)) if !error.is_retryable())
+    matches!(drained, Err(Error::Delivery(DeliveryError::Gone)))
 }
 
 async fn receive_from(agent: &Arc<Inner>, peer: &Device) -> Result<(), Error> {
@@ -140,39 +143,59 @@ async fn receive_from(agent: &Arc<Inner>, peer: &Device) -> Result<(), Error> {
         let mut held = offline.hold(peer).await?;
         held.known.mailbox = None;
         held.known.reached = false;
+        offline.wake.mailboxes_changed();
         return Ok(());
     }
     drained
 }
 
-/// Takes the frames of a mailbox one after another: each is committed, and then acknowledged.
+/// Takes the frames of a mailbox one after another: each is committed, and then acknowledged with
+/// those that were fetched with it.
 async fn drain(
     agent: &Arc<Inner>,
     mailbox: &MailboxHandle,
     take: impl Fn(&Inner, &[u8]) -> Result<Outcome, Error> + Clone + Send + 'static,
 ) -> Result<(), Error> {
-    let offline = agent.offline()?;
-    let delivery = &offline.delivery;
-    let room = agent.admission.limits().inbox;
+    let delivery = &agent.offline()?.delivery;
     for _ in 0..MAX_BATCHES {
         let batch = delivery.fetch(mailbox, BATCH).await?;
         if batch.is_empty() {
             break;
         }
-        for Arrived { sequence, message: _, frame } in batch {
-            if offline.waiting.load(Ordering::Relaxed) >= room {
-                return Ok(());
-            }
-            let (worker, take) = (Arc::clone(agent), take.clone());
-            match blocking(move || take(&worker, &frame)).await? {
-                Outcome::Taken => {}
-                Outcome::Discarded => agent.tell(Event::Discarded { frames: 1 }),
-                Outcome::Later => return Ok(()),
-            }
-            delivery.ack(mailbox, &[sequence]).await?;
+        let mut done = Vec::with_capacity(batch.len());
+        let taken = take_batch(agent, batch, take.clone(), &mut done).await;
+        if !done.is_empty() {
+            delivery.ack(mailbox, &done).await?;
+        }
+        if taken? == Outcome::Later {
+            break;
         }
     }
     Ok(())
+}
+
+/// Takes frames until one is to be tried again, or the inbox is full. What is in `done` is
+/// committed, whatever became of the rest.
+async fn take_batch(
+    agent: &Arc<Inner>,
+    batch: Vec<Arrived>,
+    take: impl Fn(&Inner, &[u8]) -> Result<Outcome, Error> + Clone + Send + 'static,
+    done: &mut Vec<u64>,
+) -> Result<Outcome, Error> {
+    let offline = agent.offline()?;
+    for Arrived { sequence, message: _, frame } in batch {
+        if !offline.has_room(agent.admission.limits().inbox) {
+            return Ok(Outcome::Later);
+        }
+        let (worker, take) = (Arc::clone(agent), take.clone());
+        match blocking(move || take(&worker, &frame)).await? {
+            Outcome::Taken => {}
+            Outcome::Discarded => agent.tell(Event::Discarded { frames: 1 }),
+            Outcome::Later => return Ok(Outcome::Later),
+        }
+        done.push(sequence);
+    }
+    Ok(Outcome::Taken)
 }
 
 /// Takes a message of a peer with whom there are sessions. Blocks.

@@ -127,6 +127,7 @@ async fn send(agent: &Arc<Inner>, to: Device, draft: Draft) -> Result<MessageId,
     }
     if held.known.mailbox.is_none() {
         held.known.mailbox = Some(offline.delivery.open_mailbox(MailboxKind::Pairwise).await?);
+        offline.wake.mailboxes_changed();
     }
     if matches!(plan, Plan::Seal) {
         let sealed = on(agent, held, move |agent, contact| {
@@ -344,6 +345,7 @@ fn seal(
         effects.put(Table::Replay, Once::key(contact, key)?, sent.to_value())?;
     }
     commit(agent, contact, changed, effects)?;
+    offline.wake.due();
     Ok(message)
 }
 

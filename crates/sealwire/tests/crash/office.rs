@@ -11,7 +11,7 @@ use sealwire::{
     custody::system_rng,
     delivery::{
         Address, Arrived, Claimed, ClaimedKey, Delivery, DeliveryError, Device, MailboxHandle,
-        MailboxKind, MessageId, OpenedMailbox, Pending, PrekeyPage, Publication, Published,
+        MailboxKind, MessageId, OpenedMailbox, Pending, PrekeyPage, Publication, Published, Watch,
     },
     ratchet::prekey::{Kind, Unclaimed},
 };
@@ -104,13 +104,13 @@ fn path(root: &Path, mailbox: &[u8]) -> PathBuf {
 
 impl Delivery for Office {
     fn publish<'a>(&'a self, of: &'a Device, publication: &'a Publication) -> Pending<'a, ()> {
-        let (of, Publication { published, pages }) = (of.clone(), publication.clone());
+        let (of, Publication { published, pages, .. }) = (of.clone(), publication.clone());
         self.answer(move |root| {
             let shelf = shelf(root, &of);
             fs::create_dir_all(&shelf)?;
             fs::write(shelf.join("card"), published.card)?;
             fs::write(shelf.join("bundle"), published.bundle)?;
-            for PrekeyPage { kind, not_after: _, header, keys } in pages {
+            for PrekeyPage { kind, header, keys, .. } in pages {
                 let hash = hex::encode(kdf::sha256(&[&header]));
                 let page = shelf.join(format!("{kind:?}-{hash}"));
                 fs::create_dir(&page)?;
@@ -219,5 +219,10 @@ impl Delivery for Office {
             }
             Ok(())
         })
+    }
+
+    fn watch(&self, _: Vec<MailboxHandle>) -> Pending<'_, Box<dyn Watch>> {
+        let refused = DeliveryError::Refused("a directory tells nothing");
+        Box::pin(std::future::ready(Err(refused)))
     }
 }

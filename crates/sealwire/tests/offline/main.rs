@@ -7,6 +7,7 @@ mod common;
 mod faults;
 mod frozen;
 mod leaks;
+mod listen;
 mod policy;
 mod prekeys;
 mod relay;

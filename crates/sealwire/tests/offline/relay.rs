@@ -8,7 +8,7 @@ use std::{
 use sealwire::{
     delivery::{
         Address, Arrived, Claimed, Delivery, DeliveryError, Device, InProcess, MailboxHandle,
-        MailboxKind, MessageId, OpenedMailbox, Pending, Publication, Published, Seen,
+        MailboxKind, MessageId, OpenedMailbox, Pending, Publication, Published, Seen, Watch,
     },
     ratchet::prekey::Unclaimed,
 };
@@ -275,6 +275,10 @@ impl Delivery for Relay {
             return Box::pin(std::future::ready(away()));
         }
         self.office.ack(from, sequences)
+    }
+
+    fn watch(&self, mailboxes: Vec<MailboxHandle>) -> Pending<'_, Box<dyn Watch>> {
+        self.office.watch(mailboxes)
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Refill {
 pub struct PageUpload {
     /// The kind of its keys.
     pub kind: Kind,
+    /// The id of the first.
+    pub base: PrekeyId,
     /// The signed header.
     pub header: Vec<u8>,
     /// What each claimer gets beside the header, one after another.
@@ -168,7 +170,7 @@ impl<const N: usize> PageRow<N> {
         // PRE-17
         let not_after = self.created.plus(PAGE_LIFETIME);
         let (header, keys) = Page::publish(place, &publics, not_after, (keys, id))?;
-        Ok(PageUpload { kind, header, keys })
+        Ok(PageUpload { kind, base: self.base, header, keys })
     }
 }
 

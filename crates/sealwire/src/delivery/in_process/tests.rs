@@ -3,6 +3,7 @@
 use super::*;
 use crate::Agent;
 use sealwire_core::MemoryKeyStore;
+use sealwire_ratchet::prekey::PrekeyId;
 use sealwire_testkit::rng::SeededRng;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -41,12 +42,13 @@ fn id(number: u64) -> MessageId {
 
 fn page(kind: Kind, first: u8, count: u8) -> PrekeyPage {
     let keys = (first..first + count).map(|key| vec![key]).collect();
-    PrekeyPage { kind, not_after: Timestamp::from_secs(1000), header: vec![first], keys }
+    let base = PrekeyId::new(first.into()).expect("not 0");
+    PrekeyPage { kind, base, not_after: Timestamp::from_secs(1000), header: vec![first], keys }
 }
 
 fn publication(pages: Vec<PrekeyPage>) -> Publication {
     let published = Published { card: b"card".to_vec(), bundle: b"bundle".to_vec() };
-    Publication { published, pages }
+    Publication { published, pages, contact: Address::new(b"", b"").expect("short") }
 }
 
 #[tokio::test]
@@ -77,7 +79,7 @@ async fn a_mailbox_takes_frames_with_its_own_capability_only() {
         Address::new(b"", one.address.capability()).expect("short"),
     ] {
         let refused = office.deposit(&wrong, id(1), &[0; 2048]).await;
-        assert!(matches!(refused, Err(DeliveryError::Refused(_))));
+        assert!(matches!(refused, Err(DeliveryError::Gone)));
     }
     assert!(office.fetch(&one.handle, 10).await.expect("fetch").is_empty());
 }
