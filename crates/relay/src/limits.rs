@@ -20,8 +20,14 @@ pub const MAX_PAGE_KEY_LEN: usize = 2048;
 /// The most keys of a page (PRE-9).
 pub const MAX_PAGE_KEYS: usize = 100;
 
-/// Pages that a device may have at a time, over both kinds: a few months of refills.
+/// Pages with unclaimed keys that a device may have at a time, over both kinds: a few months of
+/// refills. As many that are used up are known singly for as long as they could be sent again;
+/// older ones by the ids that they lie below.
 pub const MAX_PAGES: usize = 64;
+
+/// Pages that a store knows singly for a device, used up or not: what a day of claims at the
+/// default limit uses up several times. It bounds what is remembered of claims too.
+pub const MAX_KNOWN_PAGES: usize = 1024;
 
 /// Unclaimed one-time keys of a kind below which its owner is told: half of a full page
 /// (PRE-18).
@@ -64,6 +70,10 @@ pub const MAX_REVOKED: usize = 256;
 
 /// How long the answer to a claim is remembered for the one who made it, in seconds: a day.
 pub const CLAIM_LIFETIME: u64 = 24 * 60 * 60;
+
+/// Nonces that a store keeps at a time: 20,000 signed requests in each second of the time for
+/// which one is kept.
+pub const MAX_NONCES: usize = 1 << 22;
 
 /// How far the time of a signature may lie from the relay's, in seconds, either way.
 pub const SIGNATURE_WINDOW: u64 = 60;

@@ -12,6 +12,10 @@
 //!
 //! A distributed store needs no more than one atomic statement for each call.
 
+mod backlog;
+mod memory;
+mod stock;
+
 use core::{fmt, future::Future, pin::Pin};
 
 use sealwire_core::{Timestamp, secret::Secret};
@@ -24,13 +28,16 @@ use crate::{
     },
 };
 
+pub use memory::MemoryStore;
+
 /// What a call of a store gives: a future that can be sent to another thread.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Cards, bundles and one-time prekeys of devices. It looks into none of them.
 pub trait Directory: Send + Sync + fmt::Debug {
-    /// Makes a card and bundle those that are handed out. `sequence` is the card's; an older
-    /// one than what is there is refused. `until` is when the entry may be swept.
+    /// Makes a card and bundle those that are handed out. A card with an older sequence than what
+    /// is there, or with the same one and other content, is [`Outcome::Conflict`]; exactly what is
+    /// there is [`Outcome::Known`]. `until` is when the entry may be swept.
     fn publish<'a>(
         &'a self,
         of: &'a Device,
@@ -46,7 +53,10 @@ pub trait Directory: Send + Sync + fmt::Debug {
     fn check<'a>(&'a self, of: &'a Device) -> Pending<'a, Option<Check>>;
 
     /// Adds a page of one-time keys. One of this device, kind and base that was ever there, and
-    /// is not swept yet, is [`Outcome::Known`] and changes nothing.
+    /// is not swept yet, is [`Outcome::Known`] and changes nothing; so is one below many that were
+    /// used up, since ids ascend. [`Outcome::Quota`] beyond
+    /// [`MAX_PAGES`](crate::limits::MAX_PAGES), [`Outcome::Absent`] for a device of which nothing
+    /// is published.
     fn add_page<'a>(
         &'a self,
         now: Timestamp,
@@ -61,7 +71,8 @@ pub trait Directory: Send + Sync + fmt::Debug {
 
     /// Takes the next one-time key of each kind from the oldest page that has one: one step of a
     /// counter, and no key goes out twice. The same caller, device and nonce get the same keys
-    /// for [`CLAIM_LIFETIME`](crate::limits::CLAIM_LIFETIME). `None` for an unknown device.
+    /// for [`CLAIM_LIFETIME`](crate::limits::CLAIM_LIFETIME), unless they got none at all. `None`
+    /// for an unknown device.
     fn claim<'a>(
         &'a self,
         now: Timestamp,
@@ -133,7 +144,8 @@ pub trait Mailboxes: Send + Sync + fmt::Debug {
 /// Signatures that were used.
 pub trait Nonces: Send + Sync + fmt::Debug {
     /// Notes the nonce of a signature until it is too old anyway. Says whether it is new.
-    /// `signer` is SHA-256 of the key id.
+    /// `signer` is SHA-256 of the key id. [`StoreError::Full`] beyond
+    /// [`MAX_NONCES`](crate::limits::MAX_NONCES).
     fn spend<'a>(
         &'a self,
         signer: &'a Caller,
@@ -147,6 +159,9 @@ pub trait Store: Directory + Mailboxes + Nonces {
     /// Removes what has expired, at most about `limit` rows of each kind. Says whether there is
     /// more to do.
     fn sweep(&self, now: Timestamp, limit: u32) -> Pending<'_, bool>;
+
+    /// The latest time that was ever given to it: keeps the later of that and `now`.
+    fn mark(&self, now: Timestamp) -> Pending<'_, Timestamp>;
 
     /// How much there is, for the operator; also whether the store answers at all.
     fn usage(&self) -> Pending<'_, Usage>;
@@ -245,4 +260,29 @@ impl fmt::Debug for Deposit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Deposit(..)")
     }
+}
+
+/// What becomes of a publication where there is one already.
+fn judge_publish(
+    was: &Check,
+    contact_was: Option<SendId>,
+    check: &Check,
+    contact: Option<SendId>,
+) -> Outcome {
+    if check.sequence < was.sequence || (check.sequence == was.sequence && check.card != was.card) {
+        return Outcome::Conflict;
+    }
+    if check == was && contact == contact_was { Outcome::Known } else { Outcome::Done }
+}
+
+/// The tokens that are revoked singly after a revocation.
+fn revoked(before: &[Token], revoke: &Revoke) -> Result<Vec<Token>, Outcome> {
+    let before = if revoke.secret.is_some() { &[] } else { before };
+    let mut revoked = before.to_vec();
+    for token in &revoke.tokens {
+        if !revoked.contains(token) {
+            revoked.push(*token);
+        }
+    }
+    if revoked.len() > crate::limits::MAX_REVOKED { Err(Outcome::Quota) } else { Ok(revoked) }
 }
