@@ -141,6 +141,23 @@ impl Problem {
         }
     }
 
+    /// The body of an answer, as `application/problem+json`.
+    pub fn to_json(self) -> String {
+        let (prefix, slug) = (Self::TYPE_PREFIX, self.slug());
+        let (title, status) = (self.title(), self.status());
+        format!(r#"{{"type":"{prefix}{slug}","title":"{title}","status":{status}}}"#)
+    }
+
+    /// The problem that such a body has, `None` when it has none that is known. Members beside
+    /// the type are not looked at, and a body over 4 KiB is not either.
+    pub fn from_json(body: &[u8]) -> Option<Self> {
+        let text = core::str::from_utf8(body).ok().filter(|text| text.len() <= 4096)?;
+        // No text of a relay has the prefix in quotes but the type.
+        let (_, rest) = text.split_once("\"urn:sealwire:problem:")?;
+        let (slug, _) = rest.split_once('"')?;
+        Self::from_slug(slug)
+    }
+
     /// The one with this slug.
     pub fn from_slug(slug: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|problem| problem.slug() == slug)

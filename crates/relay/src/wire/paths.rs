@@ -101,13 +101,7 @@ impl Operation {
     pub fn parse(method: &str, path: &str, query: Option<&str>) -> Result<Self, Problem> {
         let place = Place::parse(path).ok_or(Problem::NotFound)?;
         let operation = place.operation(method, query)?;
-        if operation.path() != path {
-            return Err(Problem::NotFound);
-        }
-        if operation.query().as_deref() != query {
-            return Err(Problem::Malformed);
-        }
-        Ok(operation)
+        if operation.query().as_deref() == query { Ok(operation) } else { Err(Problem::Malformed) }
     }
 
     /// The methods that a path takes, as the header `allow` has them: [`Problem::Method`] is
@@ -256,21 +250,21 @@ impl fmt::Debug for Operation {
 }
 
 /// What a path names, before the method says what to do with it.
-enum Place<'a> {
+enum Place {
     Bundle(Device),
     Page(Device, Kind, u32),
     Prekeys(Device),
     Claims(Device),
     Check(Device),
-    Mailbox(&'a str),
-    Tokens(&'a str),
-    Messages(&'a str),
-    Acks(&'a str),
-    Stream(&'a str),
+    Mailbox(ReceiveId),
+    Tokens(ReceiveId),
+    Messages(ReceiveId),
+    Acks(ReceiveId),
+    Stream(ReceiveId),
 }
 
-impl<'a> Place<'a> {
-    fn parse(path: &'a str) -> Option<Self> {
+impl Place {
+    fn parse(path: &str) -> Option<Self> {
         if path.len() > MAX_PATH_LEN {
             return None;
         }
@@ -291,18 +285,23 @@ impl<'a> Place<'a> {
                     _ => None,
                 }
             }
-            ["mailboxes", id] => Some(Self::Mailbox(id)),
-            ["mailboxes", id, "tokens"] => Some(Self::Tokens(id)),
-            ["mailboxes", id, "messages"] => Some(Self::Messages(id)),
-            ["mailboxes", id, "acks"] => Some(Self::Acks(id)),
-            ["mailboxes", id, "stream"] => Some(Self::Stream(id)),
+            ["mailboxes", id, rest @ ..] => {
+                // Ids for sending look alike.
+                let id = ReceiveId::parse(id).ok()?;
+                match rest {
+                    [] => Some(Self::Mailbox(id)),
+                    ["tokens"] => Some(Self::Tokens(id)),
+                    ["messages"] => Some(Self::Messages(id)),
+                    ["acks"] => Some(Self::Acks(id)),
+                    ["stream"] => Some(Self::Stream(id)),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
 
     fn operation(self, method: &str, query: Option<&str>) -> Result<Operation, Problem> {
-        // An id that is none names nothing.
-        let owned = |id: &str| ReceiveId::parse(id).map_err(|_| Problem::NotFound);
         Ok(match (self, method) {
             (Self::Bundle(of), "PUT") => Operation::Publish(of),
             (Self::Bundle(of), "GET") => Operation::Published(of),
@@ -310,15 +309,13 @@ impl<'a> Place<'a> {
             (Self::Prekeys(of), "GET") => Operation::Remaining(of),
             (Self::Claims(of), "POST") => Operation::Claim(of),
             (Self::Check(of), "GET") => Operation::Check(of),
-            (Self::Mailbox(id), "PUT") => Operation::CreateMailbox(owned(id)?),
-            (Self::Mailbox(id), "DELETE") => Operation::CloseMailbox(owned(id)?),
-            (Self::Tokens(id), "POST") => Operation::Revoke(owned(id)?),
-            (Self::Messages(id), "POST") => {
-                Operation::Deposit(SendId::parse(id).map_err(|_| Problem::NotFound)?)
-            }
-            (Self::Messages(id), "GET") => fetch(owned(id)?, query).ok_or(Problem::Malformed)?,
-            (Self::Acks(id), "POST") => Operation::Ack(owned(id)?),
-            (Self::Stream(id), "GET") => Operation::Stream(owned(id)?),
+            (Self::Mailbox(id), "PUT") => Operation::CreateMailbox(id),
+            (Self::Mailbox(id), "DELETE") => Operation::CloseMailbox(id),
+            (Self::Tokens(id), "POST") => Operation::Revoke(id),
+            (Self::Messages(id), "POST") => Operation::Deposit(SendId::from_bytes(*id.as_bytes())),
+            (Self::Messages(id), "GET") => fetch(id, query).ok_or(Problem::Malformed)?,
+            (Self::Acks(id), "POST") => Operation::Ack(id),
+            (Self::Stream(id), "GET") => Operation::Stream(id),
             _ => return Err(Problem::Method),
         })
     }
@@ -355,7 +352,7 @@ fn escaped(agent: &AgentId) -> String {
     escaped
 }
 
-/// The agent of a segment. Whether it is escaped as it should be, the whole path is asked later.
+/// The agent of a segment, if it is escaped as it should be.
 fn agent(segment: &str) -> Option<AgentId> {
     let mut parts = segment.split('%');
     let mut text = parts.next()?.as_bytes().to_vec();
@@ -364,7 +361,8 @@ fn agent(segment: &str) -> Option<AgentId> {
         text.push(u8::from_str_radix(digits, 16).ok()?);
         text.extend_from_slice(rest.as_bytes());
     }
-    AgentId::parse(core::str::from_utf8(&text).ok()?).ok()
+    let agent = AgentId::parse(core::str::from_utf8(&text).ok()?).ok()?;
+    (escaped(&agent) == segment).then_some(agent)
 }
 
 /// A number in its shortest decimal form.

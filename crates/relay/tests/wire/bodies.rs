@@ -1,7 +1,11 @@
 use core::fmt::Debug;
 
 use proptest::{collection::vec, option, prelude::*};
-use sealwire_core::{DecodeReason, Timestamp, secret::Secret};
+use sealwire_core::{
+    DecodeReason::{self, Invalid, NonCanonical, TooLong, Trailing, Truncated},
+    Timestamp,
+    secret::Secret,
+};
 use sealwire_relay::{
     MessageId, Nonce, SendId, Token, limits,
     wire::{
@@ -18,11 +22,11 @@ fn travels<T: Body + Debug>(body: &T) -> Result<T, TestCaseError> {
     prop_assert_eq!(bytes.capacity(), bytes.len(), "a buffer that grew left copies behind");
     for cut in 0..bytes.len().min(300) {
         let reason = T::from_bytes(&bytes[..cut]).expect_err("cut").reason();
-        prop_assert_eq!(reason, DecodeReason::Truncated, "{} bytes of {}", cut, bytes.len());
+        prop_assert_eq!(reason, Truncated, "{} bytes of {}", cut, bytes.len());
     }
     let longer = [bytes.as_slice(), &[0]].concat();
     let reason = T::from_bytes(&longer).expect_err("longer").reason();
-    prop_assert!(matches!(reason, DecodeReason::Trailing | DecodeReason::TooLong(_)));
+    prop_assert!(matches!(reason, Trailing | TooLong(_)));
     let back = T::from_bytes(&bytes).expect("own encoding");
     prop_assert_eq!(back.to_bytes(), bytes);
     Ok(back)
@@ -103,7 +107,7 @@ proptest! {
 
     #[test]
     fn what_a_mailbox_is_told_travels(
-        (send, contact, secret): ([u8; 16], bool, [u8; 32]),
+        (send, contact, secret) in any::<([u8; 16], bool, [u8; 32])>(),
         lifetime in 1..=limits::MAX_MESSAGE_LIFETIME,
         per_token in 1..=limits::MAX_MESSAGES,
         tokens in vec(any::<[u8; 16]>(), 0..=limits::MAX_REVOKED),
@@ -187,8 +191,7 @@ fn bodies_stand_as_the_specification_has_them() {
         assert_eq!(body.to_bytes(), bytes, "{hex}");
         body
     }
-    let id = "07".repeat(16);
-    let hash = "09".repeat(32);
+    let (id, hash) = (sixteen(), thirty_two());
 
     let published = Published { card: vec![1, 2], bundle: vec![3] };
     assert_eq!(stands::<Published>("82 420102 4103"), published);
@@ -225,25 +228,34 @@ fn bodies_stand_as_the_specification_has_them() {
     assert_eq!(stands::<Acked>("81 02"), Acked { removed: 2 });
 }
 
-// attack T32: every bound of every body, one past it, and every other spelling of a body.
+const COUNT: DecodeReason = Invalid("an array of another length");
+
+fn refused<T: Body + Debug>(name: &str, hex: &str, reason: DecodeReason) {
+    let bytes = hex::decode(hex.replace(' ', "")).expect("hex");
+    let error = T::from_bytes(&bytes).expect_err(name);
+    assert_eq!((error.what(), error.reason()), (T::WHAT, reason), "{name}");
+}
+
+/// `head`, and zeros behind it.
+fn long(head: &str, len: usize) -> String {
+    format!("{head}{}", "00".repeat(len))
+}
+
+fn sixteen() -> String {
+    "07".repeat(16)
+}
+
+fn thirty_two() -> String {
+    "09".repeat(32)
+}
+
+// attack T32: every other spelling of a body.
 #[test]
-fn a_body_beyond_a_bound_or_spelled_otherwise_is_refused_by_name() {
-    fn refused<T: Body + Debug>(name: &str, hex: &str, reason: DecodeReason) {
-        let bytes = hex::decode(hex.replace(' ', "")).expect("hex");
-        let error = T::from_bytes(&bytes).expect_err(name);
-        assert_eq!((error.what(), error.reason()), (T::WHAT, reason), "{name}");
-    }
-    use DecodeReason::{Invalid, NonCanonical, TooLong, Trailing, Truncated};
-
-    let id = "07".repeat(16);
-    let hash = "09".repeat(32);
-    let long = |head: &str, len: usize| format!("{head}{}", "00".repeat(len));
-    let count = Invalid("an array of another length");
-
+fn a_body_that_is_spelled_otherwise_is_refused() {
     refused::<Remaining>("nothing", "", Truncated);
     refused::<Remaining>("another type", "a2 01 02 03 04", Invalid("an array"));
-    refused::<Remaining>("a field less", "81 01", count);
-    refused::<Remaining>("a field more", "83 01 02 03", count);
+    refused::<Remaining>("a field less", "81 01", COUNT);
+    refused::<Remaining>("a field more", "83 01 02 03", COUNT);
     refused::<Remaining>("something behind", "82 01 02 00", Trailing);
     refused::<Remaining>("an open end", "9f 01 02 ff", NonCanonical);
     refused::<Remaining>("a long head", "9802 01 02", NonCanonical);
@@ -252,7 +264,12 @@ fn a_body_beyond_a_bound_or_spelled_otherwise_is_refused_by_name() {
     refused::<Remaining>("a negative", "82 20 02", Invalid("a count is below 2^32"));
     refused::<Remaining>("2^32", "82 1b0000000100000000 02", Invalid("a count is below 2^32"));
     refused::<Remaining>("beyond all bounds", &"00".repeat(16), TooLong(Remaining::MAX_LEN));
+}
 
+// attack T32: every bound of what a directory takes and gives, one past it.
+#[test]
+fn what_a_directory_takes_is_refused_by_name_beyond_its_bounds() {
+    let hash = thirty_two();
     let card = Invalid("a card has at most 8 KiB");
     refused::<Published>("no card", "82 40 4103", card);
     refused::<Published>("a long card", &format!("82 {} 4103", long("592001", 8193)), card);
@@ -261,7 +278,7 @@ fn a_body_beyond_a_bound_or_spelled_otherwise_is_refused_by_name() {
     let bundle = Invalid("a bundle has at most 2 KiB");
     refused::<Published>("no bundle", "82 4101 40", bundle);
     refused::<Published>("a long bundle", &format!("82 4101 {}", long("590801", 2049)), bundle);
-    refused::<Publish>("a contact left out", "82 420102 4103", count);
+    refused::<Publish>("a contact left out", "82 420102 4103", COUNT);
     let mailbox = Invalid("a mailbox id has 16 bytes");
     refused::<Publish>("a short contact", "83 4101 4103 4f000000000000000000000000000000", mailbox);
     refused::<Publish>("undefined for null", "83 4101 4103 f7", mailbox);
@@ -287,13 +304,18 @@ fn a_body_beyond_a_bound_or_spelled_otherwise_is_refused_by_name() {
     refused::<Claim>("a short nonce", &format!("81 4f{}", "07".repeat(15)), nonce);
     refused::<Claim>("a long nonce", &format!("81 51{}", "07".repeat(17)), nonce);
     refused::<Claimed>("a bare key", "82 f6 4102", Invalid("an array"));
-    refused::<Claimed>("a kind left out", "81 f6", count);
+    refused::<Claimed>("a kind left out", "81 f6", COUNT);
     let sequence = Invalid("a sequence is below 2^63");
     let end = format!("83 5820{hash} 5820{hash} 1b8000000000000000");
     refused::<Check>("a sequence of 2^63", &end, sequence);
     let short = format!("83 581f{} 5820{hash} 01", "09".repeat(31));
     refused::<Check>("a short hash", &short, Invalid("a hash has 32 bytes"));
+}
 
+// attack T32: every bound of what a mailbox is told and gives, one past it.
+#[test]
+fn what_a_mailbox_is_told_is_refused_by_name_beyond_its_bounds() {
+    let (id, hash) = (sixteen(), thirty_two());
     let new = |kind: &str, secret: &str, lifetime: &str, per_token: &str| {
         format!("85 50{id} {kind} {secret} {lifetime} {per_token}")
     };

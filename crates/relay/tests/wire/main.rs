@@ -1,5 +1,11 @@
 //! What travels between agents and relays.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a helper that fails fails its test"
+)]
 
 mod bodies;
 mod paths;
+mod problem;
 mod stream;
