@@ -13,18 +13,21 @@
 //! # Modules
 //!
 //! - [`wire`]: the thirteen operations, their paths, headers and bodies; [`Problem`], how they fail
-//! - `signature`, `capability`: the credentials
+//! - [`signature`]: how requests are signed; [`Capability`]
 //! - [`store`]: the traits of what keeps it all, the store in memory, and the one in SQLite
 //!   (feature `sqlite`)
 //! - `server` (feature `server`): the relay itself
 //! - `client` (feature `client`): what an agent uses
 #![forbid(unsafe_code)]
 
+mod capability;
 mod ids;
 pub mod limits;
 mod problem;
+pub mod signature;
 pub mod store;
 pub mod wire;
 
+pub use capability::Capability;
 pub use ids::{Caller, Device, MessageId, Nonce, ReceiveId, SendId, Token};
 pub use problem::Problem;

@@ -6,6 +6,8 @@
 )]
 
 mod bodies;
+mod capability;
 mod paths;
 mod problem;
+mod signature;
 mod stream;
