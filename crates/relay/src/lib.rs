@@ -24,6 +24,8 @@ mod capability;
 mod ids;
 pub mod limits;
 mod problem;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod signature;
 pub mod store;
 pub mod wire;

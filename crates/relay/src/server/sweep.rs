@@ -1,0 +1,55 @@
+//! Deletes what has expired, and keeps the latest time seen.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use super::{Event, Phase, Shared};
+
+/// Rows of each kind that are deleted at a time: few enough that nobody waits long behind them.
+const ROWS: u32 = 1000;
+
+/// How far the clock may lie behind the latest time seen before that is an event, in seconds:
+/// corrections of a few seconds happen every day.
+const BEHIND: u64 = 60;
+
+/// Sweeps now and then until the relay drains.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let (mut was_ahead, mut was_behind) = (false, false);
+    loop {
+        tokio::select! {
+            () = sleep(shared.settings.times.sweep) => {}
+            () = shared.reached(Phase::Draining) => return,
+        }
+        let observed = shared.time.observe();
+        if observed.jumped && !was_ahead {
+            shared.log.event(&Event::ClockAhead);
+        }
+        was_ahead = observed.jumped;
+        let behind = shared.time.behind();
+        if behind > BEHIND && !was_behind {
+            shared.log.event(&Event::ClockBehind { seconds: behind });
+        }
+        was_behind = behind > BEHIND;
+        // A clock that ran far ahead would delete everything at once, for good.
+        if !observed.jumped {
+            sweep(&shared).await;
+        }
+    }
+}
+
+async fn sweep(shared: &Shared) {
+    if let Err(error) = shared.store.mark(shared.time.mark()).await {
+        shared.store_failed(&error);
+    }
+    loop {
+        match shared.store.sweep(shared.time.now(), ROWS).await {
+            Ok(true) => tokio::task::yield_now().await,
+            Ok(false) => break,
+            Err(error) => {
+                shared.store_failed(&error);
+                return;
+            }
+        }
+    }
+}
