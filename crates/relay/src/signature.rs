@@ -297,30 +297,30 @@ impl<'a> Parameters<'a> {
 }
 
 impl RequestParts<'_> {
-    /// What is signed, unless a part is such that it could pass for another.
+    /// What is signed. `None` when a part has a byte that is not visible ASCII: a line break
+    /// would begin another component.
     fn signature_base(&self, digest: &str, parameters: &str) -> Option<String> {
         // RFC 9421, section 2.2.7: without a query, the value is a lone question mark.
         let query = format!("?{}", self.query.unwrap_or_default());
         // Section 2.2.3: the host is written in small letters.
         let authority = self.authority.to_ascii_lowercase();
         let values = [self.method, &authority, self.path, &query, digest];
+        if !values.iter().all(|value| value.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return None;
+        }
         let lines: Vec<(&str, &str)> = COMPONENTS.into_iter().zip(values).collect();
-        signature_base(&lines, parameters)
+        Some(signature_base(&lines, parameters))
     }
 }
 
-/// The signature base of RFC 9421, section 2.5, of components that have no parameters. `None`
-/// when a value is not visible ASCII with spaces: a line break would begin another component.
-fn signature_base(components: &[(&str, &str)], parameters: &str) -> Option<String> {
+/// The signature base of RFC 9421, section 2.5, of components that have no parameters.
+fn signature_base(components: &[(&str, &str)], parameters: &str) -> String {
     let mut base = String::with_capacity(512);
     for (name, value) in components {
-        if !value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-            return None;
-        }
         base.extend(["\"", name, "\": ", value, "\n"]);
     }
     base.extend(["\"@signature-params\": ", parameters]);
-    Some(base)
+    base
 }
 
 /// The value of `content-digest`: RFC 9530, with the one algorithm of the profile.

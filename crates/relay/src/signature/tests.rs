@@ -18,7 +18,7 @@ fn rfc_9421_signature_bases_and_ed25519() {
             .iter()
             .map(|pair| (text(&pair[0]), text(&pair[1])))
             .collect();
-        let base = signature_base(&components, text(&case["parameters"])).expect("plain ASCII");
+        let base = signature_base(&components, text(&case["parameters"]));
         assert_eq!(base, text(&case["base"]), "{}", case["name"]);
         if case["signature"].is_null() {
             continue;

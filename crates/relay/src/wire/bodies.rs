@@ -71,6 +71,7 @@ pub struct Remaining {
 
 impl Remaining {
     /// Whether it is time for new ones (PRE-18).
+    // REL-28
     pub const fn is_low(self) -> bool {
         self.x25519 <= limits::LOW_WATER_X25519 || self.kem <= limits::LOW_WATER_KEM
     }

@@ -95,6 +95,7 @@ fn a_request_that_differs_in_anything_that_is_signed_is_refused() {
         ("another body", RequestParts { body: &[0x81, 0x81, 0x02], ..REQUEST }),
         ("no body", RequestParts { body: &[], ..REQUEST }),
         ("a line in the path", RequestParts { path: "/\n\"@query\": ?", ..REQUEST }),
+        ("a space in the path", RequestParts { path: "/v1 ", ..REQUEST }),
         ("a line in the authority", RequestParts { authority: "a\r\nb", ..REQUEST }),
         ("a path that is not ASCII", RequestParts { path: "/v1/é", ..REQUEST }),
     ] {
