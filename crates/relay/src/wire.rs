@@ -48,6 +48,10 @@ pub const MESSAGE_ID: &str = "sealwire-message-id";
 /// The header of operation 10 that holds the capability.
 pub const CAPABILITY: &str = "sealwire-capability";
 
+/// The operations as an OpenAPI 3.1 document, for machines. The specification is
+/// `docs/spec/relay.md`.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+
 /// What a one-time prekey is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "an agreement takes these two")]

@@ -18,7 +18,7 @@ fn receive() -> ReceiveId {
 }
 
 /// The operations with their method and target, as the specification has them.
-fn all() -> Vec<(&'static str, String, Operation)> {
+pub(super) fn all() -> Vec<(&'static str, String, Operation)> {
     let agent = |rest: &str| format!("/v1/agents/{DID}/devices/3/{rest}");
     let mailbox = |rest: &str| format!("/v1/mailboxes/{ID}{rest}");
     let of = || device(3);
