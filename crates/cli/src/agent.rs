@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use sealwire::{
-    Agent, AgentBuilder, Clock, Peers, SystemClock,
+    Agent, AgentBuilder, AllowAnyAuthenticated, Clock, KnownPeers, Peers, SystemClock,
     core::Timestamp,
     custody::{self, FileKeyStore},
 };
 
-use crate::{cards, error::Failure, home::Home, passphrase, text::Plain};
+use crate::{
+    cards,
+    config::{Admit, Config},
+    error::Failure,
+    home::Home,
+    passphrase,
+    text::Plain,
+};
 
 /// Opens the key file, with the passphrase.
 pub(crate) fn unlock(home: &Home) -> Result<FileKeyStore, Failure> {
@@ -21,10 +28,21 @@ pub(crate) fn unlock(home: &Home) -> Result<FileKeyStore, Failure> {
     })
 }
 
-/// The agent with its defaults. Its card is renewed when it is due.
-pub(crate) fn load(home: &Home) -> Result<AgentBuilder, Failure> {
-    home.require_identity()?;
-    builder(home, Arc::new(unlock(home)?))
+/// The agent as it is configured. Its card is renewed when it is due.
+pub(crate) fn load(home: &Home, config: &Config) -> Result<AgentBuilder, Failure> {
+    Ok(configure(builder(home, Arc::new(unlock(home)?))?, config))
+}
+
+/// Gives an agent what its configuration says.
+pub(crate) fn configure(builder: AgentBuilder, config: &Config) -> AgentBuilder {
+    let builder = match config.agent.suite.suite() {
+        Some(suite) => builder.suite(suite),
+        None => builder,
+    };
+    match config.agent.admit {
+        Admit::Pinned => builder.inbound(KnownPeers),
+        Admit::Anyone => builder.inbound(AllowAnyAuthenticated),
+    }
 }
 
 /// The agent of keys that are unlocked.

@@ -2,6 +2,7 @@
 
 mod connect;
 mod demo;
+mod doctor;
 mod id;
 mod inspect;
 mod listen;
@@ -12,6 +13,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
+    config::Config,
     error::{Exit, Failure},
     home::Home,
     output::Output,
@@ -28,6 +30,15 @@ struct Cli {
     /// Directory of this agent [default: $XDG_DATA_HOME/sealwire or ~/.local/share/sealwire]
     #[arg(long, global = true, env = "SEALWIRE_HOME", value_name = "DIR", hide_env_values = true)]
     home: Option<PathBuf>,
+    /// Configuration [default: sealwire.toml in the directory of this agent, if it is there]
+    #[arg(
+        long,
+        global = true,
+        env = "SEALWIRE_CONFIG",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    config: Option<PathBuf>,
     /// Print JSON: one object as the result, one object a line for events on standard error
     #[arg(long, global = true)]
     json: bool,
@@ -49,6 +60,8 @@ enum Command {
     Connect(connect::Args),
     /// Say what a file is: a card, a key file, pins, the start of a connection
     Inspect(inspect::Args),
+    /// Say whether everything is in order, and what to do where it is not
+    Doctor(doctor::Args),
     /// Show in a minute what is protected from whom, on this machine alone
     Demo(demo::Args),
     /// One side of the demo
@@ -72,17 +85,37 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, output: &Output, protection: &Protection) -> Result<ExitCode, Failure> {
-    let Cli { home, json: _, command } = cli;
+    let Cli { home, config, json: _, command } = cli;
     let home = || Home::locate(home);
+    let config = |home: &Home| Config::load(config, home);
     match command {
         Command::Id(command) => id::run(command, &home()?, output, protection),
         Command::Trust(command) => trust::run(command, &home()?, output),
-        Command::Listen(args) => listen::run(args, &home()?, output),
-        Command::Connect(args) => connect::run(args, &home()?, output),
+        Command::Listen(args) => {
+            with(home()?, config, |home, config| listen::run(args, home, config, output))
+        }
+        Command::Connect(args) => {
+            with(home()?, config, |home, config| connect::run(args, home, config, output))
+        }
         Command::Inspect(args) => inspect::run(args, output),
+        Command::Doctor(args) => {
+            let home = home()?;
+            let config = config(&home);
+            doctor::run(args, &home, config, output)
+        }
         Command::Demo(args) => demo::run(args, output),
         Command::DemoPeer(args) => demo::run_peer(args, &home()?, output),
     }
+}
+
+/// Runs a command that needs the configuration.
+fn with(
+    home: Home,
+    config: impl FnOnce(&Home) -> Result<Config, Failure>,
+    command: impl FnOnce(&Home, &Config) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    let config = config(&home)?;
+    command(&home, &config)
 }
 
 /// Help and version are results; everything else that the parser says is wrong usage.

@@ -4,6 +4,7 @@
 use std::{thread, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::Failure;
 
@@ -19,9 +20,72 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
     result
 }
 
+/// Runs a future, and what it starts, on all processors.
+pub(crate) fn block_on_all<T>(
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::other(format!("cannot start the runtime: {error}")))?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_timeout(Duration::ZERO);
+    result
+}
+
+/// The monotonic clock.
+pub(crate) fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Starts a thread, which ends with the process at the latest.
 pub(crate) fn start_thread(work: impl FnOnce() + Send + 'static) {
     thread::spawn(work);
+}
+
+/// The signals by which a process is asked to end.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    /// Takes both signals from now on, in a runtime.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            interrupt: take(SignalKind::interrupt())?,
+            terminate: take(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one of them.
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// The signal by which a process is asked to read its files again.
+#[derive(Debug)]
+pub(crate) struct Again(Signal);
+
+impl Again {
+    /// Takes the signal from now on, in a runtime.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        Ok(Self(take(SignalKind::hangup())?))
+    }
+
+    /// Waits for it.
+    pub(crate) async fn asked(&mut self) {
+        // It gives nothing only when the runtime ends.
+        let _ = self.0.recv().await;
+    }
+}
+
+fn take(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::other(format!("cannot take signals: {error}")))
 }
 
 /// Raises the soft limit on open files to the hard one, for a listener that strangers call.

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::Path, process::ExitCode};
 
-use sealwire::{custody, identity, noise};
+use sealwire::{NoRoute, custody, delivery::DeliveryError, identity, noise, ratchet, store};
 use serde::Serialize;
 
 use crate::text::Plain;
@@ -17,6 +17,7 @@ pub(crate) enum Exit {
     Cut = 3,
     Refused = 4,
     Denied = 5,
+    Later = 6,
 }
 
 impl Exit {
@@ -24,13 +25,20 @@ impl Exit {
 Exit codes:
   0  done; of listen and connect: both directions were closed, authenticated
   1  another failure
-  2  wrong usage
+  2  wrong usage, or a configuration that cannot be used
   3  the connection was cut before the peer's authenticated close: data may be missing
   4  the peer refused
-  5  this side refused: by its policy, or because the peer is not the one it must be";
+  5  this side refused: by its policy, or because the peer is not the one it must be
+  6  nothing is lost, and trying again later can succeed: a relay or peer is away or busy";
 
     pub(crate) const fn code(self) -> u8 {
         self as u8
+    }
+
+    /// The one of this code; what is unknown has failed.
+    pub(crate) fn from_code(code: u8) -> Self {
+        let all = [Self::Done, Self::Usage, Self::Cut, Self::Refused, Self::Denied, Self::Later];
+        all.into_iter().find(|exit| exit.code() == code).unwrap_or(Self::Failed)
     }
 }
 
@@ -193,6 +201,15 @@ impl From<sealwire::Error> for Failure {
                  owner and dial with --peer, --card or --stranger",
             ),
             Error::WrongKey => Self::new(Exit::Denied, message),
+            Error::State(error) => state_failure(&error),
+            Error::Delivery(error) => delivery_failure(&error),
+            Error::NoRoute(NoRoute::Offline) => Self::new(
+                Exit::Later,
+                "the peer has published no prekeys at this relay, so it cannot be written to while \
+                 it is away",
+            )
+            .hint("at the peer, `sealwire keys publish` does so, and so does `sealwire recv`"),
+            Error::Ratchet(error) => ratchet_failure(&error),
             Error::Oneself => Self::other(message)
                 .hint("give each side a directory of its own with --home or SEALWIRE_HOME"),
             Error::PeersFile { .. } => Self::other(message)
@@ -209,6 +226,51 @@ impl From<sealwire::Error> for Failure {
             }
             _ => Self::other(message),
         }
+    }
+}
+
+fn state_failure(error: &store::Error) -> Failure {
+    use store::Error as State;
+    let failure = Failure::other(error.to_string());
+    match error {
+        State::InUse { .. } => {
+            let failure = Failure::new(Exit::Later, error.to_string());
+            failure.hint("a `sealwire recv --wait` of this agent holds it; end that one first")
+        }
+        State::AnchorMissing { .. } | State::AnchorNew { .. } => {
+            failure.hint("set agent.anchor, and say it once with `sealwire doctor --change-anchor`")
+        }
+        State::RolledBack { .. } | State::AnchorMoved => {
+            let refused = Failure::new(Exit::Denied, error.to_string());
+            refused.hint("if this is the newest state all the same, `sealwire doctor --change-anchor` says so")
+        }
+        State::Full { .. } => failure.hint("make room and try again"),
+        _ => failure,
+    }
+}
+
+fn delivery_failure(error: &DeliveryError) -> Failure {
+    let message = error.to_string();
+    match error.is_retryable() {
+        true => Failure::new(Exit::Later, message)
+            .hint("`sealwire doctor` says what is wrong with the relay"),
+        false => Failure::new(Exit::Refused, message),
+    }
+}
+
+fn ratchet_failure(error: &ratchet::Error) -> Failure {
+    use ratchet::Error as Ratchet;
+    let message = format!("the peer's prekeys cannot be used: {error}");
+    match error {
+        Ratchet::Signature(_)
+        | Ratchet::Mismatch(_)
+        | Ratchet::Lifetime(_)
+        | Ratchet::OlderBundle
+        | Ratchet::ForkedBundle => Failure::new(Exit::Denied, message)
+            .hint("the relay may be serving others than the peer's: ask the peer over another way"),
+        Ratchet::Expired(_) => Failure::new(Exit::Later, message)
+            .hint("at the peer, `sealwire keys publish` makes new ones"),
+        _ => Failure::other(error.to_string()),
     }
 }
 

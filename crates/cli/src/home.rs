@@ -28,6 +28,11 @@ impl Home {
         })
     }
 
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Makes the directory, for the owner alone, if it is not there.
     pub(crate) fn create(&self) -> Result<(), Failure> {
         Ok(atomic::create_private_directory(&self.0)?)
@@ -68,7 +73,28 @@ impl Home {
         self.file("addresses")
     }
 
-    fn file(&self, name: impl AsRef<OsStr>) -> PathBuf {
+    /// The state of what passes between this agent and peers that may be away.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.file("state")
+    }
+
+    /// The way into an agent that runs.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.file("socket")
+    }
+
+    /// Files that are being sent in parts.
+    pub(crate) fn sends(&self) -> PathBuf {
+        self.file("sends")
+    }
+
+    /// Where parts of long messages are put together that go to a command or to standard output.
+    pub(crate) fn incoming(&self) -> PathBuf {
+        self.file("incoming")
+    }
+
+    /// A file or directory in it.
+    pub(crate) fn file(&self, name: impl AsRef<OsStr>) -> PathBuf {
         self.0.join(name.as_ref())
     }
 }

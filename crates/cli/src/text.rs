@@ -57,11 +57,35 @@ pub(crate) fn json(text: &str) -> String {
 
 /// A time as people read it, in UTC.
 pub(crate) fn utc(time: Timestamp) -> String {
-    let seconds = time.as_secs();
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = date(days);
+    format!("{} {} UTC", day(time), clock(time))
+}
+
+/// A time as programs read it (RFC 3339).
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    format!("{}T{}Z", day(time), clock(time))
+}
+
+/// The day of a time, in UTC. Later days come later in the order of texts too.
+pub(crate) fn day(time: Timestamp) -> String {
+    let (year, month, day) = date(time.as_secs() / 86_400);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// A span of time in its two largest units.
+pub(crate) fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+fn clock(time: Timestamp) -> String {
+    let second = time.as_secs() % 86_400;
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    format!("{hour:02}:{minute:02}:{second:02}")
 }
 
 /// The Gregorian date `days` after 1970-01-01. Years are counted from March, so that the day
@@ -117,6 +141,26 @@ mod tests {
             (4_133_980_799, "2100-12-31 23:59:59 UTC"),
         ] {
             assert_eq!(utc(Timestamp::from_secs(seconds)), text);
+        }
+        let time = Timestamp::from_secs(951_782_400);
+        assert_eq!(
+            (rfc3339(time), day(time)),
+            ("2000-02-29T00:00:00Z".into(), "2000-02-29".into())
+        );
+    }
+
+    #[test]
+    fn spans_are_short() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min"),
+            (3600, "1 h 0 min"),
+            (90_061, "1 d 1 h"),
+            (2_592_000, "30 d 0 h"),
+        ] {
+            assert_eq!(span(seconds), text);
         }
     }
 }

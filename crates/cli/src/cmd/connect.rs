@@ -7,7 +7,9 @@ use sealwire::{Agent, Channel, Peer, core::keys::StaticPublic, identity::AgentId
 use tokio::net::TcpStream;
 
 use crate::{
-    addresses, agent, driver,
+    addresses, agent,
+    config::Config,
+    driver,
     error::{Exit, Failure},
     event::Event,
     home::Home,
@@ -32,7 +34,7 @@ pub(crate) struct Args {
     address: String,
     #[command(flatten)]
     expected: Expected,
-    /// The suite to seal with [default: the faster one on this machine]
+    /// The suite to seal with [default: that of the configuration]
     #[arg(long, value_enum)]
     suite: Option<SuiteName>,
 }
@@ -55,11 +57,16 @@ struct Expected {
     stranger: bool,
 }
 
-pub(crate) fn run(args: Args, home: &Home, output: &Output) -> Result<ExitCode, Failure> {
+pub(crate) fn run(
+    args: Args,
+    home: &Home,
+    config: &Config,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     let Args { address, expected, suite } = args;
     home.require_identity()?;
     let peer = expected.peer(home, &address)?;
-    let builder = agent::load(home)?;
+    let builder = agent::load(home, config)?;
     let builder = match suite {
         Some(suite) => builder.suite(suite.into()),
         None => builder,

@@ -9,7 +9,9 @@ use tokio::{
 };
 
 use crate::{
-    agent, driver,
+    agent,
+    config::Config,
+    driver,
     error::{Exit, Failure},
     event::Event,
     home::Home,
@@ -29,14 +31,20 @@ pub(crate) struct Args {
     /// Address to listen on, as 127.0.0.1:7000; port 0 takes any free port
     #[arg(value_name = "ADDR")]
     address: String,
-    /// Let in whoever proves an identity, and pin it; without this, pinned agents only
+    /// Let in whoever proves an identity, and pin it; without this, pinned agents only,
+    /// unless the configuration says otherwise
     #[arg(long)]
     allow_any: bool,
 }
 
-pub(crate) fn run(args: Args, home: &Home, output: &Output) -> Result<ExitCode, Failure> {
+pub(crate) fn run(
+    args: Args,
+    home: &Home,
+    config: &Config,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     let Args { address, allow_any } = args;
-    let builder = agent::load(home)?;
+    let builder = agent::load(home, config)?;
     let builder = if allow_any { builder.inbound(AllowAnyAuthenticated) } else { builder };
     let agent = builder.build()?;
     driver::raise_open_files();

@@ -1,6 +1,7 @@
 //! Child processes of this same binary: each agent of the demo is one.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -57,7 +58,12 @@ impl Binary {
             Some(path) => Stdio::from(File::open(path)?),
             None => Stdio::null(),
         };
-        let mut process = Command::new(&self.path)
+        let mut command = Command::new(&self.path);
+        // What the user has configured is none of the demo's business.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
+            command.env_remove(name);
+        }
+        let mut process = command
             .arg("--json")
             .arg("--home")
             .arg(home)
@@ -83,6 +89,10 @@ impl Binary {
         }
         serde_json::from_slice(&printed).map_err(io::Error::other)
     }
+}
+
+fn is_ours(variable: &OsStr) -> bool {
+    variable.as_encoded_bytes().starts_with(b"SEALWIRE_")
 }
 
 impl Child {

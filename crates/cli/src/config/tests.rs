@@ -1,0 +1,300 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PLACE: &str = "/etc/agent/sealwire.toml";
+
+fn home() -> Home {
+    Home::locate(Some(PathBuf::from("/home/agent"))).expect("a directory")
+}
+
+fn config(text: &str, environment: &[(&str, &str)]) -> Result<Config, Failure> {
+    let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
+    Config::from_layers(Some((PathBuf::from(PLACE), text)), environment, &home())
+}
+
+fn origin(config: &Config, key: &str) -> Origin {
+    let found = config.effective().iter().find(|value| value.key == key);
+    found.expect(key).origin
+}
+
+#[test]
+fn without_file_and_environment_the_defaults_stand() {
+    let config = Config::from_layers(None, [], &home()).expect("the defaults");
+    assert_eq!(config.agent.relay.as_str(), "http://127.0.0.1:7600");
+    assert_eq!(config.relay.listen.to_string(), "127.0.0.1:7600");
+    assert_eq!(config.relay.data, Path::new("/home/agent/relay"));
+    assert_eq!(config.log.directory, Path::new("/home/agent/relay/log"));
+    assert_eq!(config.log.retention_days.get(), 30);
+    assert!(config.effective().iter().all(|value| value.origin == Origin::Default));
+    assert_eq!(config.file(), None);
+}
+
+#[test]
+fn the_environment_stands_over_the_file_and_the_file_over_the_defaults() {
+    let text = "\
+        # A comment, and a line that is blank.\n\
+        \n\
+        [relay]\n\
+        listen = \"0.0.0.0:443\"\n\
+        data = \"spool\"\n\
+        [log]\n\
+        retention_days = 0x07\n";
+    let environment = [
+        ("SEALWIRE_RELAY_LISTEN", "[::1]:9"),
+        ("SEALWIRE_AGENT_OTHER_RELAYS", "https://a.example, https://b.example"),
+        ("SEALWIRE_AGENT_ADMIT", "anyone"),
+        ("SEALWIRE_AGENT_CA_FILE", "ca.pem"),
+        ("SEALWIRE_RELAY_ADMIN", ""),
+        ("SEALWIRE_PASSPHRASE", "of no concern"),
+        ("SEALWIRE_HOME", "/nor/this"),
+    ];
+    let config = config(text, &environment).expect("a configuration");
+    assert_eq!(config.relay.listen.to_string(), "[::1]:9");
+    assert_eq!(origin(&config, "relay.listen"), Origin::Environment);
+    assert_eq!(config.relay.admin, None);
+    // A path in a file is relative to it, one in the environment to where the command runs.
+    assert_eq!(config.relay.data, Path::new("/etc/agent/spool"));
+    assert_eq!(origin(&config, "relay.data"), Origin::File { line: 5 });
+    assert_eq!(config.log.directory, Path::new("/etc/agent/spool/log"));
+    assert_eq!(config.log.retention_days.get(), 7);
+    assert_eq!(origin(&config, "log.retention_days"), Origin::File { line: 7 });
+    assert_eq!(config.agent.ca_file.as_deref(), Some(Path::new("ca.pem")));
+    let others: Vec<&str> = config.agent.other_relays.iter().map(RelayUrl::as_str).collect();
+    assert_eq!(others, ["https://a.example", "https://b.example"]);
+    assert_eq!(config.agent.admit, Admit::Anyone);
+    assert_eq!(origin(&config, "agent.device"), Origin::Default);
+    assert_eq!(config.file(), Some(Path::new(PLACE)));
+}
+
+// attack T32
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    let allowed = "an IP address and a port, as \"127.0.0.1:7600\" or \"[::]:443\"";
+    for (text, said) in [
+        (
+            "[relay]\nlisen = \"\"",
+            "line 2 of /etc/agent/sealwire.toml: unknown key relay.lisen; did you mean relay.listen?",
+        ),
+        ("[relay]\nspeed = 3", "line 2 of /etc/agent/sealwire.toml: unknown key relay.speed"),
+        ("[agent]\nlisten = \"\"", "line 2 of /etc/agent/sealwire.toml: unknown key agent.listen"),
+        (
+            "\n[realy]\n",
+            "line 2 of /etc/agent/sealwire.toml: unknown section [realy]; did you mean [relay]?",
+        ),
+        ("listen = \"\"", "line 1 of /etc/agent/sealwire.toml: unknown section [listen]"),
+        ("relay = 3", "line 1 of /etc/agent/sealwire.toml: relay is a section: write [relay]"),
+        ("[[relay]]\n", "line 1 of /etc/agent/sealwire.toml: relay is a section: write [relay]"),
+        (
+            "[relay]\n\nlisten = 7600",
+            &format!("line 3 of /etc/agent/sealwire.toml: relay.listen must be {allowed}"),
+        ),
+        (
+            "[relay]\nlisten = \"localhost:7600\"",
+            &format!("line 2 of /etc/agent/sealwire.toml: relay.listen must be {allowed}"),
+        ),
+        (
+            "[relay]\nplain_http_anywhere = 1",
+            "line 2 of /etc/agent/sealwire.toml: relay.plain_http_anywhere must be true or false",
+        ),
+        (
+            "[log]\nretention_days = 0",
+            "line 2 of /etc/agent/sealwire.toml: log.retention_days must be a whole number from 1 to 3650",
+        ),
+        (
+            "[log]\nretention_days = 3651",
+            "line 2 of /etc/agent/sealwire.toml: log.retention_days must be a whole number from 1 to 3650",
+        ),
+        (
+            "[log]\nretention_days = 99999999999999999999",
+            "line 2 of /etc/agent/sealwire.toml: log.retention_days must be a whole number from 1 to 3650",
+        ),
+        (
+            "[log]\nretention_days = 30.0",
+            "line 2 of /etc/agent/sealwire.toml: log.retention_days must be a whole number from 1 to 3650",
+        ),
+        (
+            "[log]\nretention_days = \"30\"",
+            "line 2 of /etc/agent/sealwire.toml: log.retention_days must be a whole number from 1 to 3650",
+        ),
+        (
+            "[log]\ndirectory = \"\"",
+            "line 2 of /etc/agent/sealwire.toml: log.directory must be a path, relative to the directory of the file",
+        ),
+        (
+            "[log]\ndirectory = \"a\\u0000b\"",
+            "line 2 of /etc/agent/sealwire.toml: log.directory must be a path, relative to the directory of the file",
+        ),
+        (
+            "[agent]\nadmit = \"all\"",
+            "line 2 of /etc/agent/sealwire.toml: agent.admit must be one of \"pinned\", \"anyone\"",
+        ),
+        (
+            "[agent]\nsuite = \"\"",
+            "line 2 of /etc/agent/sealwire.toml: agent.suite must be one of \"fastest\", \"aes-256-gcm\", \"chacha20-poly1305\"",
+        ),
+        (
+            "[agent]\nother_relays = [1]",
+            "line 2 of /etc/agent/sealwire.toml: agent.other_relays must be a list, of which each item is the address of a relay",
+        ),
+        (
+            "[agent]\nother_relays = \"https://a.example\"",
+            "line 2 of /etc/agent/sealwire.toml: agent.other_relays must be a list, of which each item is the address of a relay",
+        ),
+        (
+            "[agent]\nrelay = \"http://relay.example\"",
+            "http://relay.example is not on this machine",
+        ),
+        (
+            "[agent]\nother_relays = [\"http://relay.example\"]",
+            "http://relay.example is not on this machine",
+        ),
+        ("[relay]\ntls_key = \"key.pem\"", "relay.tls_certificate and relay.tls_key go together"),
+        ("[relay]\nlisten = \"\n", "line 2 of /etc/agent/sealwire.toml: this is not TOML: "),
+        ("[relay]\n\nlisten\n", "line 3 of /etc/agent/sealwire.toml: this is not TOML: "),
+        (
+            "[relay]\ndata = \"a\"\ndata = \"b\"",
+            "line 3 of /etc/agent/sealwire.toml: this is not TOML: ",
+        ),
+        ("\u{0}", "line 1 of /etc/agent/sealwire.toml: this is not TOML: "),
+        (
+            "[agent]\n\"\\u001b[2J\" = 1",
+            "line 2 of /etc/agent/sealwire.toml: unknown key agent.\\u{1b}[2J",
+        ),
+    ] {
+        let failure = config(text, &[]).expect_err(text);
+        assert!(failure.message().starts_with(said), "{text}\n{}\n{said}", failure.message());
+        assert_eq!(failure.exit(), Exit::Usage, "{text}");
+    }
+}
+
+// attack T32
+#[test]
+fn what_is_wrong_in_the_environment_is_named_with_its_variable() {
+    for (name, value, said) in [
+        (
+            "SEALWIRE_RELAY_LISEN",
+            "x",
+            "unknown variable SEALWIRE_RELAY_LISEN; did you mean SEALWIRE_RELAY_LISTEN?",
+        ),
+        ("SEALWIRE_LOG_XYZ", "x", "unknown variable SEALWIRE_LOG_XYZ"),
+        (
+            "SEALWIRE_LOG_RETENTION_DAYS",
+            "+7",
+            "SEALWIRE_LOG_RETENTION_DAYS must be a whole number from 1 to 3650",
+        ),
+        (
+            "SEALWIRE_LOG_RETENTION_DAYS",
+            "",
+            "SEALWIRE_LOG_RETENTION_DAYS must be a whole number from 1 to 3650",
+        ),
+        (
+            "SEALWIRE_LOG_RETENTION_DAYS",
+            "seven",
+            "SEALWIRE_LOG_RETENTION_DAYS must be a whole number from 1 to 3650",
+        ),
+        (
+            "SEALWIRE_AGENT_PLAIN_HTTP_ANYWHERE",
+            "yes",
+            "SEALWIRE_AGENT_PLAIN_HTTP_ANYWHERE must be true or false",
+        ),
+        (
+            "SEALWIRE_AGENT_RELAY",
+            "https://me:hunter2@relay.example",
+            "SEALWIRE_AGENT_RELAY must be the address of a relay",
+        ),
+    ] {
+        // It stands over the file, right or wrong.
+        let failure = config("[log]\nretention_days = 7", &[(name, value)]).expect_err(name);
+        assert!(failure.message().starts_with(said), "{}", failure.message());
+        // What was meant for another place may be a secret.
+        assert!(!failure.message().contains("hunter2"));
+    }
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = OsString::from_vec(vec![0xff]);
+    let failure = Config::from_layers(None, [("SEALWIRE_RELAY_DATA".into(), bytes)], &home());
+    assert_eq!(failure.expect_err("bytes").message(), "SEALWIRE_RELAY_DATA is not text");
+}
+
+#[test]
+fn every_key_has_a_variable_of_its_own_and_a_section_that_is_known() {
+    let config = Config::from_layers(None, [], &home()).expect("the defaults");
+    let variables: BTreeSet<String> = config.effective().iter().map(Effective::variable).collect();
+    assert_eq!(variables.len(), config.effective().len());
+    assert!(variables.contains("SEALWIRE_LOG_RETENTION_DAYS"));
+    // Each of them reads what is shown of it.
+    for value in config.effective() {
+        let shown = value.value.trim_matches(['"', '[', ']']).to_owned();
+        let environment = [(value.variable().into(), shown.into())];
+        let again = Config::from_layers(None, environment, &home()).expect(value.key);
+        let again = again.effective().iter().find(|again| again.key == value.key).expect("there");
+        assert_eq!((&again.value, again.origin), (&value.value, Origin::Environment));
+    }
+}
+
+#[test]
+fn the_documentation_lists_every_key_with_its_default_and_no_other() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let config = Config::from_layers(None, [], &home()).expect("the defaults");
+    let mut listed = 0;
+    for (number, section) in page.split("\n## ").skip(1).enumerate().take(3) {
+        let name = ["agent", "relay", "log"][number];
+        assert!(section.starts_with(&format!("`[{name}]`")), "{section}");
+        for row in section.lines().filter(|row| row.starts_with("| `")) {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            for key in cells[0].trim_matches(['|', ' ']).split(", ") {
+                let key = format!("{name}.{}", key.trim_matches('`'));
+                let value = config.effective().iter().find(|value| value.key == key);
+                let value = &value.expect(&key).value;
+                // Defaults that depend on the directory are told in words.
+                let told = cells[1] == format!("`{value}`") || value.contains("/home/agent");
+                assert!(told, "{key}: {} is not {value}", cells[1]);
+                listed += 1;
+            }
+        }
+    }
+    assert_eq!(listed, config.effective().len());
+}
+
+/// What is in force, as a file.
+fn shown(config: &Config) -> String {
+    let line = |value: &Effective| format!("{} = {}\n", value.key, value.value);
+    config.effective().iter().map(line).collect()
+}
+
+#[test]
+fn what_is_shown_is_a_file_with_the_same_values() {
+    let text =
+        "[agent]\nother_relays = [\"https://a.example\"]\nanchor = \"\u{e9} \\\"\\\\ \\u0007\"\n";
+    let before = config(text, &[]).expect("a configuration");
+    let after = config(&shown(&before), &[]).expect("what is shown is a file");
+    assert_eq!(shown(&before), shown(&after));
+    assert!(after.effective().iter().all(|value| matches!(value.origin, Origin::File { .. })));
+}
+
+// attack T32
+proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_a_sentence(text in "\\PC{0,200}") {
+        if let Err(failure) = config(&text, &[]) {
+            prop_assert!(!failure.message().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_lines_of_known_keys_are_a_configuration_or_a_sentence(
+        lines in proptest::collection::vec(
+            ("(relay|agent|log)", "[a-z_]{1,12}|listen|data|relay|retention_days", "[-0-9a-z\"\\[\\]{}., ]{0,20}"),
+            0..6,
+        )
+    ) {
+        let line = |(section, name, value): &(String, String, String)| format!("{section}.{name} = {value}\n");
+        let text: String = lines.iter().map(line).collect();
+        if let Ok(read) = config(&text, &[]) {
+            let again = config(&shown(&read), &[]);
+            prop_assert_eq!(shown(&again.expect("what is shown is a file")), shown(&read));
+        }
+    }
+}
