@@ -1,24 +1,40 @@
 //! `cargo xtask ci`: every job, in order, and one line that sums them up.
 
+mod beside;
+
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use crate::job::{Context, JobResult, Stop};
 use crate::{
     attacks, build, constant_work, deny, edges, fuzz, interop, lint, strace, test, tidy, vectors,
 };
+use beside::Ended;
 
 /// A step of continuous integration.
 struct Job {
     name: &'static str,
     about: &'static str,
     run: fn(&mut Context) -> JobResult,
+    /// Whether it may run beside the others: it builds in a folder of its own and leaves nothing
+    /// for the summary.
+    beside: bool,
 }
 
 const fn job(name: &'static str, about: &'static str, run: fn(&mut Context) -> JobResult) -> Job {
-    Job { name, about, run }
+    Job { name, about, run, beside: false }
 }
 
-/// In the order in which they run: what fails fast comes first.
+const fn beside(
+    name: &'static str,
+    about: &'static str,
+    run: fn(&mut Context) -> JobResult,
+) -> Job {
+    Job { beside: true, ..job(name, about, run) }
+}
+
+/// In the order in which they run: what fails fast comes first. Those that are `beside` the
+/// others have an order of their own, from the first on.
 const JOBS: [Job; 20] = [
     job("fmt", "formatting", lint::fmt),
     job("edges", "dependency direction, duplicate cryptography", edges::check),
@@ -34,10 +50,10 @@ const JOBS: [Job; 20] = [
     job("leaf-builds", "each core alone, without default features", build::leaves),
     job("interop", "Noise and ratchet, classical and ours, against others in Python", interop::all),
     job("strace", "processes killed at some of the system calls that store", strace::check),
-    job("constant-work", "no branch and no address depends on a secret", constant_work::check),
-    job("fuzz-smoke", "each fuzz target for a few seconds", fuzz::smoke),
+    beside("constant-work", "no branch and no address depends on a secret", constant_work::check),
+    beside("fuzz-smoke", "each fuzz target for a few seconds", fuzz::smoke),
     job("deny", "licences, bans, version floors, sources", deny::check),
-    job("package", "each crate builds from its package alone", build::package),
+    beside("package", "each crate builds from its package alone", build::package),
     job("lockfile", "the lock files are complete and unchanged", build::lockfile),
     job("attacks", "how many of the forty attacks have a test", attacks::check),
 ];
@@ -59,16 +75,26 @@ pub(crate) fn list() {
 pub(crate) fn run(context: &mut Context, only: &[String]) -> bool {
     let start = Instant::now();
     let chosen = |job: &&Job| only.is_empty() || only.iter().any(|name| name == job.name);
+    let (aside, mut in_turn): (Vec<_>, Vec<_>) =
+        JOBS.iter().filter(chosen).partition(|job| job.beside);
+    let ended = if in_turn.is_empty() {
+        in_turn = aside;
+        None
+    } else {
+        Some(beside::start(context, aside.iter().map(|job| job.name).collect()))
+    };
     let mut tally = Tally::default();
     vectors::forget(context); // Of a process that had our number and was ended.
-    for job in JOBS.iter().filter(chosen) {
+    for job in in_turn {
         println!("== {}: {}", job.name, job.about);
         let begun = Instant::now();
         let result = (job.run)(context);
         let seconds = begun.elapsed().as_secs_f64();
         tally.add(job.name, result, context.ci);
         println!("-- {}: {seconds:.1} s\n", job.name);
+        ended.iter().flat_map(Receiver::try_iter).for_each(|ended| tally.add_beside(ended));
     }
+    ended.iter().flatten().for_each(|ended| tally.add_beside(ended));
     vectors::forget(context);
     for line in &tally.notes {
         println!("{line}");
@@ -106,6 +132,17 @@ impl Tally {
         };
         println!("{note}");
         self.notes.push(note);
+    }
+
+    /// Shows what a job beside the others has printed, and counts it.
+    fn add_beside(&mut self, ended: Ended) {
+        println!("{}\n", ended.output);
+        match (ended.passed, ended.notes.is_empty()) {
+            (true, true) => self.passed += 1,
+            (true, false) => self.skipped += 1,
+            (false, _) => self.failed += 1,
+        }
+        self.notes.extend((!ended.notes.is_empty()).then_some(ended.notes));
     }
 
     fn summary(&self, context: &Context, seconds: u64) -> String {

@@ -24,9 +24,14 @@ pub(crate) fn install(context: &Context, packages: &[&str]) -> JobResult {
         let enable = format!("sudo apt-get install -y {names}");
         return Err(Stop::skip(format!("not installed: {names}"), enable));
     }
-    let mut update = process::command(context, "apt-get");
-    process::run(update.args(["update", "-q"]).stdin(Stdio::null()))?;
-    let mut install = process::command(context, "apt-get");
+    // Jobs run beside each other, and a second apt-get fails where it would have to wait.
+    let apt_get = || {
+        let mut command = process::command(context, "flock");
+        command.arg(std::env::temp_dir().join("sealwire-apt-get.lock")).arg("apt-get");
+        command
+    };
+    process::run(apt_get().args(["update", "-q"]).stdin(Stdio::null()))?;
+    let mut install = apt_get();
     install.args(["install", "-q", "-y", "--no-install-recommends"]).args(packages);
     process::run(install.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()))
 }
