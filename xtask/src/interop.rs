@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crate::job::{Context, JobResult, Stop};
 use crate::process;
 use crate::python;
+use crate::test;
 
 pub(crate) use ratchet::ratchet;
 
@@ -94,7 +95,7 @@ struct Pair {
 fn pair(context: &Context, example: &str, script: &str) -> Result<Pair, Stop> {
     let path = python::tools(context, &PACKAGES)?.join("python");
     let script = Some(context.root.join("xtask/interop").join(script));
-    let ours = Program { path: build_our_peer(context, "sealwire-noise", example)?, script: None };
+    let ours = Program { path: build_our_peer(context, example)?, script: None };
     Ok(Pair { ours, theirs: Program { path, script } })
 }
 
@@ -132,12 +133,11 @@ struct Duo {
     theirs: Vec<OsString>,
 }
 
-/// Builds an example of one of our crates and asks cargo where it stands.
-fn build_our_peer(context: &Context, package: &str, example: &str) -> Result<PathBuf, Stop> {
-    let arguments = format!(
-        "build --quiet --package {package} --features hazmat --example {example} \
-         --message-format json"
-    );
+/// Builds an example of one of our crates and asks cargo where it stands. With the portable
+/// backend, and with the features of its tests, which have built what it needs.
+fn build_our_peer(context: &Context, example: &str) -> Result<PathBuf, Stop> {
+    let selection = test::with_portable(context)?;
+    let arguments = format!("build --quiet {selection} --example {example} --message-format json");
     let messages = process::output(&mut process::cargo(context, &arguments))?;
     executable(&messages, example)
         .ok_or_else(|| Stop::fail(format!("cargo built no example {example}")))

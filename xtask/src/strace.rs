@@ -5,13 +5,14 @@
 use crate::debian;
 use crate::job::{Context, JobResult, Stop};
 use crate::process::{cargo, run};
+use crate::test;
 
 /// The tests that look at themselves through strace, and how cargo runs them.
 const TESTS: [(&str, &str); 4] = [
-    ("crates/custody/tests/durability.rs", "--package sealwire-custody --test durability"),
-    ("crates/sealwire/tests/state/crash.rs", "--package sealwire --test state crash::"),
-    ("crates/sealwire/src/store/sqlite/migration/tests.rs", "--package sealwire --lib migration::"),
-    ("crates/sealwire/tests/crash/kill.rs", "--package sealwire --test crash kill::"),
+    ("crates/custody/tests/durability.rs", "--test durability"),
+    ("crates/sealwire/tests/state/crash.rs", "--test state crash::"),
+    ("crates/sealwire/src/store/sqlite/migration/tests.rs", "--lib migration::"),
+    ("crates/sealwire/tests/crash/kill.rs", "--test crash kill::"),
 ];
 
 /// At some of the system calls.
@@ -27,11 +28,13 @@ pub(crate) fn all(context: &Context) -> JobResult {
 /// Runs them; they do nothing of the kind unless `SEALWIRE_STRACE` is set.
 fn with(context: &Context, mode: &str) -> JobResult {
     debian::need(context, &["strace"])?;
+    let selection = test::with_fast(context)?;
     for (file, test) in TESTS {
         if !context.root.join(file).is_file() {
             return Err(Stop::fail(format!("{file} does not exist")));
         }
-        run(cargo(context, &format!("test {test}")).env("SEALWIRE_STRACE", mode))?;
+        let arguments = format!("test --quiet {selection} {test}");
+        run(cargo(context, &arguments).env("SEALWIRE_STRACE", mode))?;
     }
     Ok(())
 }

@@ -18,18 +18,27 @@ pub(crate) fn all(context: &mut Context) -> JobResult {
 
 /// Every test, with the fast backend in every crate that has one.
 pub(crate) fn fast(context: &mut Context) -> JobResult {
-    let features = leaf_features(context, |_| true)?;
-    run(&mut tests(context, &format!("--workspace --features {features}")))
+    run(&mut tests(context, &with_fast(context)?))
+}
+
+/// What the tests with the fast backend select. Jobs that select the same find what they built.
+pub(crate) fn with_fast(context: &Context) -> Result<String, Stop> {
+    Ok(format!("--workspace --features {}", leaf_features(context, |_| true)?))
 }
 
 /// The libraries and the command with the portable backend alone.
 pub(crate) fn portable(context: &mut Context) -> JobResult {
+    let selection = with_portable(context)?;
+    refuse_fast_backend(context, &selection)?;
+    run(&mut tests(context, &selection))
+}
+
+/// As [`with_fast`], of the tests with the portable backend.
+pub(crate) fn with_portable(context: &Context) -> Result<String, Stop> {
     let names = LEAVES.into_iter().chain(["sealwire", "sealwire-cli"]);
     let packages: Vec<String> = names.map(|name| format!("--package {name}")).collect();
     let features = leaf_features(context, |feature| feature != "fast")? + ",sealwire/sqlite";
-    let selection = format!("{} --no-default-features --features {features}", packages.join(" "));
-    refuse_fast_backend(context, &selection)?;
-    run(&mut tests(context, &selection))
+    Ok(format!("{} --no-default-features --features {features}", packages.join(" ")))
 }
 
 /// Every feature of the leaf crates that is `wanted`, so that no test hides
@@ -57,7 +66,7 @@ fn refuse_fast_backend(context: &Context, selection: &str) -> JobResult {
 
 /// The examples in the documentation.
 pub(crate) fn doctests(context: &mut Context) -> JobResult {
-    let mut command = cargo(context, "test --quiet --doc --workspace");
+    let mut command = cargo(context, &format!("test --quiet --doc {}", with_fast(context)?));
     run(command.env("SEALWIRE_VECTOR_LOG", &context.vector_log))
 }
 

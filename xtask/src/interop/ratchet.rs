@@ -50,7 +50,7 @@ const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
 /// Every conversation; then the specification's vectors and its own test.
 pub(crate) fn ratchet(context: &mut Context) -> JobResult {
     let python = python::tools(context, &PACKAGES)?.join("python");
-    let ours = build_our_peer(context, "sealwire-ratchet", "ratchet_peer")?;
+    let ours = build_our_peer(context, "ratchet_peer")?;
     let mut failed = Vec::new();
     let mut tally = Tally::default();
     let mut count = 0usize;
