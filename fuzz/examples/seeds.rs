@@ -4,8 +4,12 @@
 use std::{error::Error, fs, io, path::Path, sync::Arc};
 
 use sealwire_core::{
-    KeyStore, MemoryKeyStore, Suite, SuiteSet, Timestamp, Unverified, keystore::KeySeeds,
-    label::Label, pad, secret::Secret,
+    KeyStore, MemoryKeyStore, Suite, SuiteSet, Timestamp, Unverified,
+    keys::SigningKey,
+    keystore::KeySeeds,
+    label::{Context, Label},
+    pad,
+    secret::Secret,
 };
 use sealwire_hybrid::{XWingSecret, seal_to};
 use sealwire_identity::{
@@ -18,6 +22,15 @@ use sealwire_ratchet::{
     hazmat,
     prekey::{
         Contact, OneTimeKeys, PeerKeys, Prekeys, Publisher, RowKey, Unclaimed, UnverifiedBundle,
+    },
+};
+use sealwire_relay::{
+    Capability, Device, MessageId, Nonce, Problem, ReceiveId, SendId, Token,
+    signature::{self, RequestParts, SignedHeaders, Signer},
+    wire::{
+        Acked, Acks, Body as _, Check, Claim, Claimed, ClaimedKey, FromClient, FromServer, Kind,
+        MailboxKind, Message, Messages, NewMailbox, Operation, Page, Publish, Published, Remaining,
+        Revoke,
     },
 };
 use sealwire_testkit::rng::SeededRng;
@@ -44,6 +57,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     prekeys(&alice)?;
     sessions()?;
     interactions()?;
+    relay_bodies()?;
+    relay_streams()?;
+    relay_texts()?;
     Ok(())
 }
 
@@ -438,6 +454,116 @@ fn interactions() -> io::Result<()> {
         }
     }
     seed("interaction", "half-a-step", &[2, 0, 0, 3])
+}
+
+/// The bodies in the order of their operations, then a problem.
+fn relay_bodies() -> Result<(), Box<dyn Error>> {
+    let target = "relay_bodies";
+    let secret = || Secret::init_with(|secret| secret.fill(7));
+    let published = Published { card: vec![1; 40], bundle: vec![2; 30] };
+    picked(target, "published", 1, &published.to_bytes())?;
+    let send = SendId::from_bytes([1; 16]);
+    for (name, contact) in [("publish", None), ("publish-contact", Some(send))] {
+        picked(target, name, 0, &Publish { published: published.clone(), contact }.to_bytes())?;
+    }
+    let page = Page { not_after: NOW, header: vec![3; 20], keys: vec![vec![4; 30]; 3] };
+    picked(target, "page", 2, &page.to_bytes())?;
+    // An array of four thousand million keys.
+    seed(target, "page-huge", &[2, 0x83, 1, 0x41, 1, 0x9A, 0xFF, 0xFF, 0xFF, 0xFF, 0x41, 2])?;
+    picked(target, "remaining", 3, &Remaining { x25519: 100, kem: 20 }.to_bytes())?;
+    picked(target, "claim", 4, &Claim { nonce: Nonce::from_bytes([5; 16]) }.to_bytes())?;
+    let key = || Some(ClaimedKey { header: vec![3; 20], key: vec![4; 30] });
+    picked(target, "claimed", 5, &Claimed { x25519: None, kem: key() }.to_bytes())?;
+    let check = Check { card: [6; 32], bundle: [7; 32], sequence: 8 };
+    picked(target, "check", 6, &check.to_bytes())?;
+    let kind = MailboxKind::Pairwise;
+    let mailbox = NewMailbox { send, kind, secret: secret(), lifetime: 604_800, per_token: 100 };
+    picked(target, "mailbox", 7, &mailbox.to_bytes())?;
+    let tokens = vec![Token::from_bytes([2; 16]); 2];
+    picked(target, "revoke", 8, &Revoke { tokens, secret: Some(secret()) }.to_bytes())?;
+    let messages = Messages { messages: messages(), more: true, prekeys_low: false };
+    picked(target, "messages", 9, &messages.to_bytes())?;
+    picked(target, "acks", 10, &Acks { sequences: vec![1, 24, 1 << 40] }.to_bytes())?;
+    picked(target, "acked", 11, &Acked { removed: 3 }.to_bytes())?;
+    picked(target, "problem", 12, Problem::MailboxFull.to_json().as_bytes())?;
+    Ok(())
+}
+
+fn messages() -> Vec<Message> {
+    let id = MessageId::from_bytes([9; 16]);
+    (1..4).map(|sequence| Message { sequence, id, frame: vec![sequence as u8; 40] }).collect()
+}
+
+fn relay_streams() -> io::Result<()> {
+    let target = "relay_stream";
+    picked(target, "fetch", 0, &FromClient::Fetch { after: 500, limit: 100 }.to_bytes())?;
+    let acks = Acks { sequences: vec![1, 24, 1 << 40] };
+    picked(target, "ack", 0, &FromClient::Ack(acks).to_bytes())?;
+    picked(target, "ready", 1, &FromServer::Ready.to_bytes())?;
+    picked(target, "arrived", 1, &FromServer::Arrived.to_bytes())?;
+    picked(target, "prekeys-low", 1, &FromServer::PrekeysLow.to_bytes())?;
+    let answer = FromServer::Messages { messages: messages(), more: false };
+    picked(target, "messages", 1, &answer.to_bytes())?;
+    picked(target, "acked", 1, &FromServer::Acked { removed: 3 }.to_bytes())?;
+    picked(target, "problem", 1, &FromServer::Problem(Problem::NotFound).to_bytes())
+}
+
+/// Request lines, capabilities and signed requests.
+fn relay_texts() -> Result<(), Box<dyn Error>> {
+    let key = SigningKey::from_seed(&Secret::init_with(|seed| seed.fill(7)));
+    let agent = AgentId::from_key(key.public());
+    let of = || Device { agent: agent.clone(), number: 3 };
+    let mailbox = ReceiveId::from_bytes([7; 16]);
+    let send = SendId::from_bytes([1; 16]);
+    let operations = [
+        Operation::Publish(of()),
+        Operation::AddPage { of: of(), kind: Kind::MlKem, base: 101 },
+        Operation::Claim(of()),
+        Operation::CloseMailbox(mailbox),
+        Operation::Deposit(send),
+        Operation::Fetch { mailbox, after: 5, limit: 100, wait: 30 },
+        Operation::Stream(mailbox),
+    ];
+    for operation in &operations {
+        let line = format!("{} {}", operation.method(), operation.target());
+        around("relay_paths", operation.name(), line.as_bytes())?;
+    }
+    let escaped = format!("GET {}", Operation::Check(of()).path().replace("did:", "did%3A"));
+    seed("relay_paths", "escaped", escaped.as_bytes())?;
+
+    let secret = Secret::init_with(|secret| secret.fill(7));
+    let capability = Capability::mint(&secret, &send, &Token::from_bytes([2; 16]), NOW)?.to_text();
+    around("relay_capability", "minted", capability.as_bytes())?;
+    let later = capability.replace(".1800000000.", ".1900000000.");
+    seed("relay_capability", "later", later.as_bytes())?;
+    seed("relay_capability", "padded", format!("{capability}=").as_bytes())?;
+
+    let path = Operation::Ack(mailbox).path();
+    let authority = "relay.example";
+    let request =
+        RequestParts { method: "POST", authority, path: &path, query: None, body: &[1, 2, 3] };
+    let nonce = Nonce::from_bytes([1; 16]);
+    for (name, signer) in
+        [("identity", Signer::Identity(agent)), ("mailbox", Signer::Mailbox(key.public().clone()))]
+    {
+        let sign = |base: &Context| Ok(key.sign(base));
+        let signed = signature::sign(&request, NOW, &nonce, &signer.key_id(), sign)?;
+        let SignedHeaders { content_digest, signature_input, signature } = signed;
+        let text =
+            format!("{content_digest}\n{signature_input}\n{signature}\nPOST\n{authority}\n{path}");
+        around("relay_signature", name, text.as_bytes())?;
+        for (what, from, to) in [
+            ("query", "acks", "acks\na=b"),
+            ("tag", "relay-v1", "relay-v2"),
+            ("algorithm", ";tag", ";alg=\"ed25519\";tag"),
+            ("stale", "1800000000", "1800000061"),
+            ("label", "sig1=:", "sig2=:"),
+        ] {
+            let text = text.replace(from, to);
+            seed("relay_signature", &format!("{name}-{what}"), text.as_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 /// As [`around`], behind the byte that picks the decoder.

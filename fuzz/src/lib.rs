@@ -20,3 +20,5 @@ pub mod identity;
 pub mod noise;
 #[path = "../../crates/ratchet/tests/corpus.rs"]
 pub mod ratchet;
+#[path = "../../crates/relay/tests/corpus.rs"]
+pub mod relay;
