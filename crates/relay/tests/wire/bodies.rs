@@ -411,3 +411,19 @@ fn kinds_have_the_numbers_1_and_2() {
     }
     assert_eq!((Kind::X25519.id(), MailboxKind::Contact.id()), (1, 1));
 }
+
+// REL-28
+#[test]
+fn prekeys_are_low_when_half_of_either_kind_is_left() {
+    for (x25519, kem, low) in [
+        (100, 20, false),
+        (51, 11, false),
+        (50, 11, true),
+        (51, 10, true),
+        (0, 20, true),
+        (100, 0, true),
+        (u32::MAX, u32::MAX, false),
+    ] {
+        assert_eq!(Remaining { x25519, kem }.is_low(), low, "{x25519} {kem}");
+    }
+}

@@ -7,6 +7,7 @@
 
 mod bodies;
 mod capability;
+mod ids;
 mod openapi;
 mod paths;
 mod problem;

@@ -55,3 +55,13 @@ fn no_two_problems_share_their_type() {
     }
     assert_eq!(Problem::from_slug("unheard-of"), None);
 }
+
+// REL-8
+#[test]
+fn a_problem_says_whether_to_try_again() {
+    let again = ["too-slow", "rate", "internal", "unavailable", "mailbox-full", "sender-full"];
+    for problem in Problem::ALL {
+        assert_eq!(problem.is_retryable(), again.contains(&problem.slug()), "{}", problem.slug());
+        assert_eq!(problem.to_string(), problem.title());
+    }
+}
