@@ -14,6 +14,8 @@
 
 mod backlog;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod stock;
 
 use core::{fmt, future::Future, pin::Pin};
@@ -29,6 +31,8 @@ use crate::{
 };
 
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 /// What a call of a store gives: a future that can be sent to another thread.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
