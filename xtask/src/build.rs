@@ -18,14 +18,14 @@ pub(crate) fn leaves(context: &mut Context) -> JobResult {
 }
 
 /// Every crate packs and then builds from its package alone: nothing that it
-/// includes lies outside its folder. One target folder for all of them, kept
-/// from run to run, so that dependencies are built once.
+/// includes lies outside its folder. In the folder of the tests, which have built
+/// the dependencies: the profile is in `.cargo/config.toml`, and so that of a
+/// package too.
 pub(crate) fn package(context: &mut Context) -> JobResult {
     forget_unpacked().map_err(|error| Stop::Fail(format!("an unpacked package stays: {error}")))?;
-    let target = test::target_folder(context)?.join("packages");
     let mut command =
         cargo(context, "package --quiet --workspace --exclude xtask --allow-dirty --target-dir");
-    run(command.arg(target))
+    run(command.arg(test::target_folder(context)?))
 }
 
 /// Removes our packages from cargo's source cache. Cargo unpacks them there under a registry

@@ -53,7 +53,7 @@ const JOBS: [Job; 20] = [
     beside("constant-work", "no branch and no address depends on a secret", constant_work::check),
     beside("fuzz-smoke", "each fuzz target for a few seconds", fuzz::smoke),
     job("deny", "licences, bans, version floors, sources", deny::check),
-    beside("package", "each crate builds from its package alone", build::package),
+    job("package", "each crate builds from its package alone", build::package),
     job("lockfile", "the lock files are complete and unchanged", build::lockfile),
     job("attacks", "how many of the forty attacks have a test", attacks::check),
 ];
