@@ -290,3 +290,6 @@ fn revoked(before: &[Token], revoke: &Revoke) -> Result<Vec<Token>, Outcome> {
     }
     if revoked.len() > crate::limits::MAX_REVOKED { Err(Outcome::Quota) } else { Ok(revoked) }
 }
+
+#[cfg(test)]
+mod tests;

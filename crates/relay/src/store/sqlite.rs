@@ -42,6 +42,7 @@ use self::{
     files::Home,
     readers::{READERS, Readers, ended},
     schema::{LADDER, Role, connect},
+    shelf::Pace,
     writer::{Job, Task, Writer},
 };
 use super::{
@@ -81,13 +82,27 @@ pub struct SqliteStore {
     home: Arc<Home>,
 }
 
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    max_len: Option<u64>,
+    ladder: &'static [&'static str],
+    pace: Pace,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self { max_len: None, ladder: LADDER, pace: Pace::default() }
+    }
+}
+
 impl SqliteStore {
     /// Opens the store in `directory`, or makes it.
     ///
     /// # Errors
     /// [`StoreError`]: another process has it, it is of a later release, it cannot be read.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::start(directory.as_ref(), None, LADDER)
+        Self::start(directory.as_ref(), Start::default())
     }
 
     /// As [`SqliteStore::open`], for a database of at most about `max_len` bytes: what would make
@@ -96,10 +111,18 @@ impl SqliteStore {
     /// # Errors
     /// As [`SqliteStore::open`].
     pub fn open_limited(directory: impl AsRef<Path>, max_len: u64) -> Result<Self, StoreError> {
-        Self::start(directory.as_ref(), Some(max_len), LADDER)
+        Self::start(directory.as_ref(), Start { max_len: Some(max_len), ..Start::default() })
     }
 
-    fn start(directory: &Path, max_len: Option<u64>, ladder: &[&str]) -> Result<Self, StoreError> {
+    /// As [`SqliteStore::open`], for tests of what else happens with many changes only.
+    #[cfg(test)]
+    pub(super) fn open_hurried(directory: &Path) -> Result<Self, StoreError> {
+        let pace = Pace { round: 3, step: 1, weight: 20 };
+        Self::start(directory, Start { pace, ..Start::default() })
+    }
+
+    fn start(directory: &Path, start: Start) -> Result<Self, StoreError> {
+        let Start { max_len, ladder, pace } = start;
         let home = Arc::new(Home::take(directory)?);
         home.create(ladder)?;
         let path = home.database();
@@ -109,7 +132,7 @@ impl SqliteStore {
             schema::limit(&connection, max_len)?;
         }
         let meta = open::begin_epoch(&home, &connection)?;
-        let desk = open::desk(&connection, meta)?;
+        let desk = open::desk(&connection, meta, pace)?;
         let entrances = Arc::new(Entrances::default());
         let (checkpoints, wanted) = channel();
         let (jobs, work) = channel();

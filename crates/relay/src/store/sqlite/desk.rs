@@ -13,7 +13,7 @@ use super::{
     },
     record,
     schema::failure,
-    shelf::{Mailbox, ROUND, STEP, Shelf, Slot},
+    shelf::{Mailbox, Pace, Shelf, Slot},
 };
 use crate::{Device, MessageId, ReceiveId, SendId};
 
@@ -111,6 +111,7 @@ impl Fault {
 /// All that the writer has in mind.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
+    pace: Pace,
     pub(super) meta: Meta,
     /// As it is in the database.
     stored: Meta,
@@ -130,8 +131,8 @@ pub(super) struct Desk {
 
 impl Desk {
     /// As the database says, without what a crash left to be done.
-    pub(super) fn new(meta: Meta) -> Self {
-        Self { meta, stored: meta, trimmed: meta.flushed, ..Self::default() }
+    pub(super) fn new(meta: Meta, pace: Pace) -> Self {
+        Self { pace, meta, stored: meta, trimmed: meta.flushed, ..Self::default() }
     }
 
     /// The next id.
@@ -190,13 +191,13 @@ impl Desk {
     /// The end of a transaction: what has to be in it beside what its jobs did.
     pub(super) fn finish(&mut self, connection: &Connection) -> Result<(), Fault> {
         let last = self.meta.last;
-        if self.round.is_none() && last.saturating_sub(self.meta.flushed) >= ROUND {
+        if self.round.is_none() && last.saturating_sub(self.meta.flushed) >= self.pace.round {
             self.begin_round();
         }
         self.write_slots(connection)?;
         if let Some(mark) = self.round {
             // This transaction writes the last of them.
-            if self.mailboxes.rest().max(self.devices.rest()) <= STEP {
+            if self.mailboxes.rest().max(self.devices.rest()) <= self.pace.step {
                 self.meta.flushed = mark;
             }
         }
@@ -226,14 +227,14 @@ impl Desk {
         let as_of = sql_number(self.meta.last);
         let sql = "UPDATE backlog SET as_of = ?2, due = ?3, record = ?4 WHERE id = ?1";
         let mut statement = connection.prepare_cached(sql)?;
-        for slot in self.mailboxes.due() {
+        for slot in self.mailboxes.due(self.pace) {
             let (backlog, record) =
                 (&slot.state.backlog, record::write_backlog(&slot.state.backlog));
             statement.execute(params![slot.id, as_of, sql_time(backlog.due()), record])?;
         }
         let sql = "UPDATE stock SET as_of = ?2, due = ?3, record = ?4 WHERE id = ?1";
         let mut statement = connection.prepare_cached(sql)?;
-        for slot in self.devices.due() {
+        for slot in self.devices.due(self.pace) {
             let record = record::write_stock(&slot.state, self.meta.void);
             statement.execute(params![slot.id, as_of, sql_time(slot.state.due()), record])?;
         }
@@ -252,7 +253,7 @@ impl Desk {
     }
 
     fn trim_to(&self) -> u64 {
-        self.stored.flushed.min(self.trimmed.saturating_add(4 * STEP as u64))
+        self.stored.flushed.min(self.trimmed.saturating_add(4 * self.pace.step as u64))
     }
 
     /// After the transaction was stored.
@@ -260,8 +261,8 @@ impl Desk {
         self.trimmed = self.trim_to().max(self.trimmed);
         self.stored = self.meta;
         self.undo.clear();
-        self.mailboxes.written(self.meta.last);
-        self.devices.written(self.meta.last);
+        self.mailboxes.written(self.meta.last, self.pace);
+        self.devices.written(self.meta.last, self.pace);
         if self.mailboxes.rest().max(self.devices.rest()) == 0 {
             self.round = None;
         }

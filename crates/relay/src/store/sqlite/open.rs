@@ -13,6 +13,7 @@ use super::{
     files::Home,
     record,
     schema::failure,
+    shelf::Pace,
 };
 use crate::{MessageId, ReceiveId, Token};
 
@@ -38,8 +39,8 @@ pub(super) fn begin_epoch(home: &Home, connection: &Connection) -> Result<Meta, 
 }
 
 /// What the writer has in mind at first.
-pub(super) fn desk(connection: &Connection, meta: Meta) -> Result<Desk, StoreError> {
-    let mut desk = Desk::new(meta);
+pub(super) fn desk(connection: &Connection, meta: Meta, pace: Pace) -> Result<Desk, StoreError> {
+    let mut desk = Desk::new(meta, pace);
     desk.redo(connection).map_err(Fault::into_error)?;
     Ok(desk)
 }

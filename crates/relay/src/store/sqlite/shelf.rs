@@ -7,8 +7,8 @@
 //!
 //! A message, an acknowledgement and a claim are each one row at the end of a table, and a change
 //! of a slot in memory. The slot's own row, somewhere within a large tree, is written later, once
-//! for many changes: in rounds. A round begins when there are [`ROUND`] changes behind the one
-//! before; it writes the slots that have changed in the order of their rows, some with each
+//! for many changes: in rounds. A round begins when there are so many changes behind the one
+//! before ([`Pace`]); it writes the slots that have changed in the order of their rows, some with each
 //! transaction. At its end every change up to its mark is in the rows. After a crash the rows
 //! behind `flushed` are applied again, each to a slot whose row is older than it.
 
@@ -16,15 +16,23 @@ use std::{collections::HashMap, hash::Hash};
 
 use super::super::{backlog::Backlog, stock::Stock};
 
-/// Changes from one round to the next: also what is read again after a crash.
-pub(super) const ROUND: u64 = 128 * 1024;
+/// How much is had in mind, and how fast it is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Changes from one round to the next: also what is read again after a crash.
+    pub(super) round: u64,
+    /// Slots that one transaction writes.
+    pub(super) step: usize,
+    /// Entries of all slots together beyond which those go that were not used lately.
+    pub(super) weight: usize,
+}
 
-/// Slots that one transaction writes.
-pub(super) const STEP: usize = 2048;
-
-/// Entries that are had in mind, of all slots together, when nothing has to be: some 300 MB at
-/// most.
-const MAX_WEIGHT: usize = 4 << 20;
+impl Default for Pace {
+    /// Some 300 MB of memory at most.
+    fn default() -> Self {
+        Self { round: 128 * 1024, step: 2048, weight: 4 << 20 }
+    }
+}
 
 /// A row in memory.
 #[derive(Clone, Debug)]
@@ -149,14 +157,14 @@ impl<K: Copy + Eq + Hash, S: State> Shelf<K, S> {
     }
 
     /// What this transaction has to write: what cannot wait, and the next of the round.
-    pub(super) fn due(&self) -> impl Iterator<Item = &Slot<S>> {
-        let step = self.round.iter().rev().take(STEP);
+    pub(super) fn due(&self, pace: Pace) -> impl Iterator<Item = &Slot<S>> {
+        let step = self.round.iter().rev().take(pace.step);
         self.now.iter().chain(step).filter_map(|key| self.slots.get(key)).filter(|slot| slot.dirty)
     }
 
     /// After the transaction: what was due is written.
-    pub(super) fn written(&mut self, as_of: u64) {
-        let rest = self.round.len().saturating_sub(STEP);
+    pub(super) fn written(&mut self, as_of: u64, pace: Pace) {
+        let rest = self.round.len().saturating_sub(pace.step);
         let step = self.round.drain(rest..);
         for key in self.now.drain(..).chain(step) {
             if let Some(slot) = self.slots.get_mut(&key) {
@@ -164,7 +172,7 @@ impl<K: Copy + Eq + Hash, S: State> Shelf<K, S> {
                 slot.as_of = as_of;
             }
         }
-        self.trim();
+        self.trim(pace.weight);
     }
 
     /// After a transaction that came to nothing.
@@ -179,8 +187,8 @@ impl<K: Copy + Eq + Hash, S: State> Shelf<K, S> {
     }
 
     /// Forgets slots that were not used since the last time.
-    fn trim(&mut self) {
-        if self.weight <= MAX_WEIGHT {
+    fn trim(&mut self, most: usize) {
+        if self.weight <= most {
             return;
         }
         self.slots.retain(|_, slot| slot.dirty || core::mem::take(&mut slot.used));

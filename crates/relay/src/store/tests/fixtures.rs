@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use sealwire_core::{Timestamp, keys::SigningKey, secret::Secret};
-use sealwire_identity::AgentId;
-use sealwire_relay::{
+use crate::{
     Caller, Device, MessageId, Nonce, ReceiveId, SendId, Token,
     store::{Appended, Deposit, Store, Taken},
     wire::{Check, Kind, MailboxKind, NewMailbox, Page, Publish, Published},
 };
+use sealwire_core::{Timestamp, keys::SigningKey, secret::Secret};
+use sealwire_identity::AgentId;
 
 /// A store that a test can open again.
 pub(crate) trait Subject: Sized {
@@ -164,7 +164,7 @@ pub(crate) async fn claim(
 
 /// The X25519 and the ML-KEM key of a claim.
 pub(crate) fn keys(taken: &Taken) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
-    let key = |key: &Option<sealwire_relay::wire::ClaimedKey>| key.as_ref().map(|k| k.key.clone());
+    let key = |key: &Option<crate::wire::ClaimedKey>| key.as_ref().map(|k| k.key.clone());
     (key(&taken.claimed.x25519), key(&taken.claimed.kem))
 }
 

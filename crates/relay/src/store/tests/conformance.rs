@@ -65,7 +65,7 @@ macro_rules! store_conformance {
     (@tests $subject:ty, $module:ident: $($name:ident,)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
         async fn $name() {
-            $crate::conformance::$module::$name(<$subject as $crate::fixtures::Subject>::new()).await;
+            crate::store::tests::conformance::$module::$name(<$subject as crate::store::tests::fixtures::Subject>::new()).await;
         }
     )*};
 }

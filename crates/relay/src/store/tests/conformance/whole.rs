@@ -1,12 +1,12 @@
 //! Of a store as a whole: nonces, sweeps, restarts.
 
-use sealwire_relay::{
+use crate::{
     limits,
     store::{Appended, Outcome, Usage},
     wire::{Kind, Remaining},
 };
 
-use crate::fixtures::*;
+use super::super::fixtures::*;
 
 // attack T26
 pub(crate) async fn a_nonce_is_spent_once(subject: impl Subject) {
@@ -148,7 +148,7 @@ pub(crate) async fn a_restart_changes_nothing(subject: impl Subject) {
         append(&*store, at(0), deposit(1, id)).await;
     }
     store.ack(at(0), &receive(1), &[2, 3]).await.unwrap();
-    let revoke = sealwire_relay::wire::Revoke { tokens: vec![token(8)], secret: Some(secret(4)) };
+    let revoke = crate::wire::Revoke { tokens: vec![token(8)], secret: Some(secret(4)) };
     store.revoke(&receive(2), &revoke).await.unwrap();
     let (before, usage) = (read(&*store, at(0), 1).await, store.usage().await.unwrap());
     let published = store.published(&of).await.unwrap();

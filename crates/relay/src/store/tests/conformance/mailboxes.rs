@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use sealwire_relay::{
+use crate::{
     Token, limits,
     store::{Appended, Deposit, Outcome, Store},
     wire::{MailboxKind, NewMailbox, Revoke},
 };
 use tokio::task::JoinSet;
 
-use crate::fixtures::*;
+use super::super::fixtures::*;
 
 pub(crate) async fn a_mailbox_is_made_once(subject: impl Subject) {
     let store = subject.store();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use sealwire_relay::store::{MemoryStore, Store};
+use crate::store::{MemoryStore, Store};
 
-use crate::fixtures::Subject;
+use super::fixtures::Subject;
 
 pub(crate) struct Memory(Arc<MemoryStore>);
 
@@ -22,4 +22,4 @@ impl Subject for Memory {
     }
 }
 
-store_conformance!(crate::memory::Memory);
+store_conformance!(crate::store::tests::memory::Memory);

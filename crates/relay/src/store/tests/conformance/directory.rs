@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
-use sealwire_core::Timestamp;
-use sealwire_relay::{
+use crate::{
     Device, limits,
     store::Outcome,
     wire::{Kind, Remaining},
 };
+use sealwire_core::Timestamp;
 use tokio::task::JoinSet;
 
-use crate::fixtures::*;
+use super::super::fixtures::*;
 
 pub(crate) async fn what_is_published_is_handed_out(subject: impl Subject) {
     let store = subject.store();
