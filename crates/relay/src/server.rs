@@ -40,7 +40,7 @@ mod subscribers;
 mod sweep;
 mod tls;
 
-use core::{net::SocketAddr, time::Duration};
+use core::{fmt, net::SocketAddr, time::Duration};
 use std::sync::{
     Arc, PoisonError, RwLock,
     atomic::{AtomicU64, Ordering},
@@ -92,7 +92,6 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Relay {
     shared: Arc<Shared>,
     phase: watch::Sender<Phase>,
@@ -115,7 +114,6 @@ enum Phase {
 }
 
 /// What all requests use.
-#[derive(Debug)]
 struct Shared {
     store: Arc<dyn Store>,
     settings: Settings,
@@ -255,6 +253,12 @@ impl Relay {
             shared.store_failed(&error);
         }
         shared.log.event(&Event::Stopped { cut_off });
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

@@ -12,8 +12,16 @@ use http::{HeaderMap, HeaderName};
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Who is counted as one: an IPv4 address, or the /64 that an IPv6 host has to itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+// REL-31
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Origin(u64);
+
+// Logs show no addresses.
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Origin(..)")
+    }
+}
 
 impl Origin {
     /// The origin of an address.

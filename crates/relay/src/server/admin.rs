@@ -99,7 +99,11 @@ fn numbers(shared: &Shared, usage: Option<Usage>) -> Vec<Number> {
     let mut numbers = vec![
         gauge("ready", "1 when the store answers.", u64::from(usage.is_some())),
         gauge("uptime_seconds", "Seconds since the start.", up),
-        gauge("clock_ahead", "1 when deletions wait.", u64::from(shared.time.observe().jumped)),
+        gauge(
+            "clock_ahead",
+            "1 when the clock is not believed.",
+            u64::from(shared.time.observe().jumped),
+        ),
         gauge("clock_behind_seconds", "How far the clock was set back.", shared.time.behind()),
         gauge("connections", "Connections of agents.", shared.connections.count() as u64),
         gauge("streams", "WebSockets.", metrics.streams.read()),

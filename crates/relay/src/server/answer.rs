@@ -24,7 +24,7 @@ const SERVER: HeaderValue =
     HeaderValue::from_static(concat!("sealwire/", env!("CARGO_PKG_VERSION")));
 
 /// Part of a large answer that is handed to the connection at a time. The rest stays counted.
-const PIECE: usize = 16 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 
 /// A request that fails, with what its answer says beside the problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,18 +3,25 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{Request, Response, request::Parts};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
 
 use super::{
     Event, Shared,
-    answer::Refusal,
+    answer::{self, Refusal},
     connection::Peer,
     deposit, directory, mailbox,
     request::{self, Call},
     stream,
 };
-use crate::{Problem, wire::Operation};
+use crate::{
+    Problem,
+    wire::{OPENAPI, Operation},
+};
+
+/// Where the description of the operations is served.
+const OPENAPI_PATH: &str = "/v1/openapi.json";
 
 /// What requests are counted under: the names of the operations in their order, and what is none
 /// of them.
@@ -57,6 +64,8 @@ pub(super) async fn answer(
     answered.unwrap_or_else(Refusal::into_response)
 }
 
+/// What can be told without the mailbox or the agent comes first, and what is cheap to tell.
+// REL-7
 async fn respond(
     shared: &Arc<Shared>,
     peer: &Arc<Peer>,
@@ -65,6 +74,10 @@ async fn respond(
 ) -> Result<Response<Body>, Refusal> {
     let (mut parts, body) = request.into_parts();
     let authority = request::authority(shared, peer, &parts)?;
+    if parts.uri.path() == OPENAPI_PATH && parts.method == http::Method::GET {
+        let document = Bytes::from_static(OPENAPI.as_bytes());
+        return Ok(answer::with_body(StatusCode::OK, "application/json", document));
+    }
     let operation = parse(&parts)?;
     *number = number_of(&operation);
     let (body, share) = request::read_body(shared, peer, &parts, &operation, body).await?;

@@ -40,7 +40,6 @@ const WINDOW: u32 = 256 * 1024;
 const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// Who is at the other end.
-#[derive(Debug)]
 pub(super) struct Peer {
     /// Its address.
     pub(super) address: IpAddr,

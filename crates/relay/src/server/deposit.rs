@@ -39,6 +39,7 @@ pub(super) struct Waiting {
 /// The end of the queue that is taken from.
 pub(super) type Queue = Arc<Mutex<mpsc::Receiver<Waiting>>>;
 
+// REL-6
 pub(super) async fn deposit(mut call: Call<'_>, id: &SendId) -> Result<Response<Body>, Refusal> {
     let shared = call.shared;
     // All that can be told without the mailbox comes first.
@@ -70,6 +71,7 @@ pub(super) async fn deposit(mut call: Call<'_>, id: &SendId) -> Result<Response<
 }
 
 /// Checks the capability. Whatever is wrong, a missing mailbox too, has one path and one answer.
+// REL-16
 async fn admit(
     call: &Call<'_>,
     id: &SendId,
@@ -130,6 +132,8 @@ async fn next_batch(shared: &Shared, queue: &Queue) -> Vec<Waiting> {
     batch
 }
 
+/// Nothing is answered before the store has it.
+// REL-18
 async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
     let (deposits, answers): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|waiting| (waiting.deposit, (waiting.answer, waiting.share))).unzip();

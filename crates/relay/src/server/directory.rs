@@ -37,6 +37,7 @@ pub(super) async fn publish(
 
 /// Whether the card is a valid one of this agent. Whoever asks for it checks it again: that a
 /// relay does so too keeps rubbish out.
+// REL-25
 fn checked(publish: &Publish, of: &Device, now: Timestamp) -> Result<(Check, Timestamp), Problem> {
     let published = &publish.published;
     let card = IdentityCard::from_bytes(&published.card).and_then(|card| card.verify(now));
@@ -109,6 +110,7 @@ pub(super) async fn claim(
 }
 
 /// Tells the owner when few keys are left.
+// REL-28
 async fn tell_owner(call: &Call<'_>, taken: &Taken) {
     let Some(contact) = taken.contact.filter(|_| taken.remaining.is_low()) else { return };
     let shared = call.shared;
@@ -120,6 +122,7 @@ async fn tell_owner(call: &Call<'_>, taken: &Taken) {
     }
 }
 
+// REL-29
 pub(super) async fn check(call: &Call<'_>, of: &Device) -> Result<Response<Body>, Refusal> {
     let check = call.shared.store.check(of).await;
     let check = check.map_err(|error| call.shared.store_failed(&error))?;

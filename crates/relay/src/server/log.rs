@@ -1,5 +1,6 @@
 //! What a relay says of itself. An event names no agent, mailbox, message or address, and no
 //! size of anything that somebody sent.
+// REL-33
 
 use core::fmt::{self, Write};
 
@@ -36,8 +37,8 @@ pub enum Event {
         /// Connections that had to be cut off.
         cut_off: usize,
     },
-    /// The clock is more than a day ahead of the latest time seen: nothing is deleted until the
-    /// operator confirms the time or the clock is set right.
+    /// The clock is more than a day ahead of the latest time seen. Until the operator confirms the
+    /// time or sets the clock right, only that is deleted which expired within the first day.
     ClockAhead,
     /// The clock was set back by this many seconds: the latest time seen holds.
     ClockBehind {

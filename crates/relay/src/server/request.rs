@@ -23,11 +23,10 @@ use crate::{
 };
 
 /// How long the nonce of a signature is kept, in seconds: until the signature is too old however
-/// far its time and the relay's lay apart.
+/// far its time and the relay's lay apart. It is counted from the mark, by which is swept.
 const NONCE_LIFETIME: u64 = 2 * crate::limits::SIGNATURE_WINDOW;
 
 /// A request that has arrived.
-#[derive(Debug)]
 pub(super) struct Call<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) peer: &'a Arc<Peer>,
@@ -52,6 +51,7 @@ impl Call<'_> {
 
     /// Checks the signature and who made it. Whoever signs for something that is not his is told
     /// the same as if it were not there.
+    // REL-3, REL-11
     pub(super) fn verify(&self, operation: &Operation) -> Result<Verified, Refusal> {
         let headers = &self.parts.headers;
         let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -74,9 +74,10 @@ impl Call<'_> {
     }
 
     /// Uses the signature up.
+    // REL-11
     pub(super) async fn spend(&self, verified: &Verified) -> Result<(), Refusal> {
         let signer = Caller::of(&verified.key_id);
-        let until = verified.created.max(self.shared.time.now()).plus(NONCE_LIFETIME);
+        let until = self.shared.time.mark().plus(NONCE_LIFETIME);
         let is_new = self.shared.store.spend(&signer, &verified.nonce, until).await;
         match is_new.map_err(|error| self.shared.store_failed(&error))? {
             true => Ok(()),
@@ -100,6 +101,7 @@ pub(super) fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 /// The name of this relay that a request is for.
+// REL-11
 pub(super) fn authority<'a>(
     shared: &'a Shared,
     peer: &'a Peer,
@@ -127,6 +129,7 @@ pub(super) fn without_port<'a>(name: &'a str, default_ports: &[&str]) -> &'a str
 
 /// Checks what a request says of its body, and reads it: never more than the operation takes,
 /// nor more than there is memory for, nor for longer than a body may take.
+// REL-7
 pub(super) async fn read_body(
     shared: &Shared,
     peer: &Peer,

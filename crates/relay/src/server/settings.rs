@@ -33,8 +33,8 @@ pub struct Settings {
     /// Proxies whose `X-Forwarded-For` is believed, and whose connections are not counted. None.
     pub trusted_proxies: Vec<Network>,
     /// Whether the clock is right although it is more than a day ahead of, or behind, the latest
-    /// time this relay has seen. No: then a clock that is far ahead stops deletions, and one that
-    /// was set back is not followed.
+    /// time this relay has seen. No: then a clock that is far ahead deletes no more than a day's
+    /// worth before its time, and one that was set back is not followed.
     pub clock_confirmed: bool,
     /// How often somebody may do something.
     pub rates: Rates,
@@ -45,6 +45,7 @@ pub struct Settings {
 }
 
 /// How often somebody may do something. `None` is without limit.
+// REL-31
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "written out by whoever reads a configuration")]
 pub struct Rates {
@@ -149,6 +150,7 @@ pub enum StartError {
 
 impl Settings {
     /// Whether a relay may run like this.
+    // REL-30
     pub(super) fn check(&self) -> Result<(), StartError> {
         let local = self.listen.ip().is_loopback();
         if self.tls.is_none() && !local && !self.plain_http_anywhere {
@@ -256,6 +258,7 @@ mod tests {
         Settings { listen: listen.parse().expect("an address"), ..Settings::default() }
     }
 
+    // REL-30
     #[test]
     fn plain_http_stays_on_this_machine_unless_told_otherwise() {
         for listen in ["127.0.0.1:0", "127.9.9.9:80", "[::1]:7600"] {

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Phase, Shared,
-    answer::{self, Refusal},
+    answer::{self, PIECE, Refusal},
     connection::Peer,
     mailbox,
     request::Call,
@@ -72,10 +72,8 @@ pub(super) async fn upgrade(
     let (shared, peer) = (Arc::clone(shared), Arc::clone(peer));
     let mut response = upgrade.on_upgrade(move |socket| async move {
         let _counted = shared.metrics.streams.count();
-        let stream = Stream { shared: &shared, reader, socket, told: false };
+        let stream = Stream { shared: &shared, peer: &peer, reader, socket, told: false };
         stream.run().await;
-        // The connection counts until here.
-        drop(peer);
     });
     answer::common(&mut response);
     Ok(response)
@@ -83,6 +81,8 @@ pub(super) async fn upgrade(
 
 struct Stream<'a> {
     shared: &'a Arc<Shared>,
+    /// Whoever is connected counts as that until the stream ends.
+    peer: &'a Peer,
     reader: Reader,
     socket: WebSocket,
     /// Arrivals were told, and the client has not asked since.
@@ -155,6 +155,7 @@ impl Stream<'_> {
     }
 
     /// Tells what is new, arrivals once until the client asks.
+    // REL-20
     async fn tell(&mut self, news: News) -> Result<(), End> {
         if news.closed {
             self.send(&FromServer::Problem(Problem::NotFound)).await?;
@@ -188,8 +189,19 @@ impl Stream<'_> {
         self.send(&answer.unwrap_or_else(FromServer::Problem)).await
     }
 
+    /// Sends a message. The memory of a long one is counted until it is taken.
     async fn send(&mut self, message: &FromServer) -> Result<(), End> {
-        self.deliver(Message::Binary(message.to_bytes().into())).await
+        let mut bytes = message.to_bytes();
+        let mut share = None;
+        if bytes.len() > PIECE {
+            share = self.peer.slot.memory(bytes.len());
+            if share.is_none() {
+                bytes = FromServer::Problem(Problem::Unavailable).to_bytes();
+            }
+        }
+        let delivered = self.deliver(Message::Binary(bytes.into())).await;
+        drop(share);
+        delivered
     }
 
     /// Sends, to whoever takes it within the time that an answer may take.

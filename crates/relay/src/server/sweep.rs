@@ -31,19 +31,19 @@ pub(super) async fn run(shared: Arc<Shared>) {
             shared.log.event(&Event::ClockBehind { seconds: behind });
         }
         was_behind = behind > BEHIND;
-        // A clock that ran far ahead would delete everything at once, for good.
-        if !observed.jumped {
-            sweep(&shared).await;
-        }
+        sweep(&shared).await;
     }
 }
 
+/// Deletes by the mark, not by the clock: one that runs years ahead would delete everything at
+/// once, for good. What has expired by the clock alone is not handed out, and waits.
 async fn sweep(shared: &Shared) {
-    if let Err(error) = shared.store.mark(shared.time.mark()).await {
+    let mark = shared.time.mark();
+    if let Err(error) = shared.store.mark(mark).await {
         shared.store_failed(&error);
     }
     loop {
-        match shared.store.sweep(shared.time.now(), ROWS).await {
+        match shared.store.sweep(mark, ROWS).await {
             Ok(true) => tokio::task::yield_now().await,
             Ok(false) => break,
             Err(error) => {

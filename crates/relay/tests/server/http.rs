@@ -1,10 +1,10 @@
 //! HTTP/1.1 by hand, so that tests can send what no client library would.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use sealwire_relay::{Problem, wire::Operation};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
@@ -26,8 +26,9 @@ pub(crate) struct Answer {
 }
 
 /// A connection.
-pub(crate) struct Http {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Http<S = TcpStream> {
+    pub(crate) stream: S,
+    host: String,
     read: Vec<u8>,
 }
 
@@ -105,7 +106,13 @@ impl Http {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         stream.set_nodelay(true).expect("a socket");
-        Self { stream, read: Vec::new() }
+        Self::over(stream, &address.to_string())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Http<S> {
+    pub(crate) fn over(stream: S, host: &str) -> Self {
+        Self { stream, host: host.to_owned(), read: Vec::new() }
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
@@ -114,8 +121,7 @@ impl Http {
 
     /// Sends a request and reads the answer.
     pub(crate) async fn ask(&mut self, ask: &Ask) -> Answer {
-        let host = self.stream.peer_addr().expect("an address").to_string();
-        self.write(&ask.to_bytes(&host)).await;
+        self.write(&ask.to_bytes(&self.host)).await;
         self.answer().await.expect("an answer")
     }
 
@@ -147,7 +153,8 @@ impl Http {
 
     /// Waits until the other side has closed the connection.
     pub(crate) async fn closed(&mut self) {
-        while self.more().await.is_ok() {}
+        let ended = async { while self.more().await.is_ok() {} };
+        tokio::time::timeout(Duration::from_secs(20), ended).await.expect("closed within 20 s");
     }
 
     async fn more(&mut self) -> io::Result<()> {

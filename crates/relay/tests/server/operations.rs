@@ -16,6 +16,7 @@ use crate::{
     rig::{Rig, frame},
 };
 
+// REL-29
 #[tokio::test]
 async fn a_card_and_bundle_are_published_and_found() {
     let rig = Rig::start().await;
@@ -39,6 +40,7 @@ async fn a_card_and_bundle_are_published_and_found() {
     assert!(Check::from_bytes(&check.is(200).body).expect("a body") == expected);
 }
 
+// REL-25
 #[tokio::test]
 async fn a_newer_card_takes_the_place_of_an_older_one_and_not_the_other_way_round() {
     let rig = Rig::start().await;
@@ -178,6 +180,7 @@ async fn a_fetch_waits_for_what_arrives() {
     assert_eq!(Messages::from_bytes(&nothing.is(200).body).expect("a body").messages.len(), 0);
 }
 
+// REL-28
 #[tokio::test]
 async fn the_owner_is_told_when_keys_run_low() {
     let rig = Rig::start().await;
@@ -232,4 +235,19 @@ async fn answers_say_when_and_by_what_they_were_made() {
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert!(answer.header("date").is_some_and(|date| date.ends_with(" GMT")));
     }
+}
+
+#[tokio::test]
+async fn the_operations_are_described_for_machines() {
+    let rig = Rig::start().await;
+    let ask = |method: &str| Ask {
+        method: method.to_owned(),
+        target: "/v1/openapi.json".to_owned(),
+        headers: Vec::new(),
+        body: Vec::new(),
+    };
+    let answer = rig.ask(&ask("GET")).await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.is(200).body, sealwire_relay::wire::OPENAPI.as_bytes());
+    assert_eq!(rig.ask(&ask("POST")).await.problem(), Problem::NotFound);
 }

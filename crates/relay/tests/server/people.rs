@@ -76,7 +76,6 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn new() -> Self {
-        #[expect(clippy::disallowed_types, reason = "agents of tests are all different")]
         let keys = MemoryKeyStore::generate(&mut getrandom::SysRng).expect("randomness");
         let agent = AgentId::from_key(keys.identity());
         Self { keys, device: Device { agent, number: 0 } }

@@ -13,7 +13,7 @@ use sealwire_core::Timestamp;
 use sealwire_relay::{
     server::{Clock, Event, Log, Rates, Relay, Settings, StartError, SystemClock},
     store::{MemoryStore, Store},
-    wire::{Acked, Acks, Body, Claimed, MailboxKind, Messages, Operation, Publish},
+    wire::{Acked, Acks, Body, Claimed, MailboxKind, Messages, OPENAPI, Operation, Publish},
 };
 
 use crate::{
@@ -121,7 +121,9 @@ impl Rig {
 
     /// Asks on a connection of its own.
     pub(crate) async fn ask(&self, ask: &Ask) -> Answer {
-        self.connect().await.ask(ask).await
+        let answer = self.connect().await.ask(ask).await;
+        documented(ask, &answer);
+        answer
     }
 
     /// Asks the operator's side.
@@ -196,6 +198,19 @@ impl Rig {
     pub(crate) fn events(&self) -> Vec<Event> {
         self.log.0.lock().expect("a lock").clone()
     }
+}
+
+/// Whether the document that the relay serves names this answer for this request.
+fn documented(ask: &Ask, answer: &Answer) {
+    let (path, query) = match ask.target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (ask.target.as_str(), None),
+    };
+    let Ok(operation) = Operation::parse(&ask.method, path, query) else { return };
+    let document: serde_json::Value = serde_json::from_str(OPENAPI).expect("JSON");
+    let described = &document["paths"][operation.template()][ask.method.to_lowercase()];
+    let status = answer.status.to_string();
+    assert!(described["responses"][&status].is_object(), "{operation:?}: {status}");
 }
 
 /// A frame of the smallest class, filled with one byte.
