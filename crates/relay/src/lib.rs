@@ -21,6 +21,8 @@
 #![forbid(unsafe_code)]
 
 mod capability;
+#[cfg(feature = "client")]
+pub mod client;
 mod ids;
 pub mod limits;
 mod problem;
