@@ -5,7 +5,7 @@ use std::{convert::Infallible, hint::black_box};
 
 use rand_core::{TryCryptoRng, TryRng};
 use sealwire_core::{
-    KeyStore, MemoryKeyStore,
+    KeyStore, MemoryKeyStore, Timestamp,
     aead::{self, AeadKey, Algorithm},
     kdf,
     kem::{CIPHERTEXT_LEN, KemCiphertext, KemPublic, KemSecret},
@@ -17,14 +17,15 @@ use sealwire_core::{
 };
 use sealwire_hybrid::{Recipient, XWingCiphertext, XWingSecret};
 use sealwire_noise::{GateKey, Preamble};
+use sealwire_relay::{Capability, SendId, Token};
 
 use crate::mark::{hide, secret, show, shown};
 
 /// A named operation.
 pub(crate) type Target = (&'static str, fn());
 
-// attack T36: what the handshake, the records and the key file do with a secret.
-pub(crate) const TARGETS: [Target; 14] = [
+// attack T36: what the handshake, the records, the key file and a relay do with a secret.
+pub(crate) const TARGETS: [Target; 15] = [
     ("Secret ==", key_comparison),
     ("secret::equal", byte_comparison),
     ("drawing of secrets", drawing),
@@ -39,6 +40,7 @@ pub(crate) const TARGETS: [Target; 14] = [
     ("ML-KEM-768 key and both directions", kem),
     ("X-Wing key and decapsulation", xwing),
     ("unsealing of a key file", unsealing),
+    ("check of a capability", capability),
 ];
 
 /// The control: a comparison that stops at the first difference. It must be reported.
@@ -259,4 +261,16 @@ fn changed(secret: &Secret<32>, change: Option<usize>) -> Secret<32> {
             bytes[index] ^= 1;
         }
     })
+}
+
+/// Secret and MAC are hidden; whose capability it is and when it ends are not.
+fn capability() {
+    let (send, token) = (SendId::from_bytes([2; 16]), Token::from_bytes([3; 16]));
+    let expiry = Timestamp::from_secs(1_800_000_000);
+    let ours = secret::<32>(1);
+    for (first, good) in [(1, true), (2, false)] {
+        let capability =
+            Capability::mint(&secret::<32>(first), &send, &token, expiry).expect("in range");
+        assert_eq!(shown(capability.check(&ours, &send, expiry)), good);
+    }
 }
