@@ -2,11 +2,13 @@
 //! and mailboxes.
 //!
 //! [`Delivery`] is all that an agent asks of it. [`InProcess`] is one for agents of one
-//! process; a relay is another. Whatever implements it is trusted with nothing but to deliver:
+//! process; `RelayDelivery` (feature `relay`) is a relay. Whatever implements it is trusted with nothing but to deliver:
 //! bundles, pages and frames are signed or sealed, and are checked by whoever receives them.
 
 mod bell;
 mod in_process;
+#[cfg(feature = "relay")]
+mod relay;
 
 use core::{fmt, future::Future, pin::Pin};
 
@@ -16,6 +18,8 @@ use sealwire_ratchet::prekey::{Kind, PrekeyId, Unclaimed};
 use zeroize::Zeroizing;
 
 pub use in_process::{InProcess, Seen};
+#[cfg(feature = "relay")]
+pub use relay::{RelayDelivery, RelaySettings};
 
 /// What a call of [`Delivery`] gives: a future that can be sent to another thread.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, DeliveryError>> + Send + 'a>>;
@@ -256,6 +260,14 @@ pub enum DeliveryError {
     /// There is no such mailbox, or it does not take this capability.
     #[error("the mailbox is gone, or does not take this capability")]
     Gone,
+    /// This clock and the delivery's are too far apart.
+    #[error("the clock of this machine is {seconds} s {} that of the delivery", side(*.is_ahead))]
+    Clock {
+        /// How far.
+        seconds: u64,
+        /// Whether it is this clock that is ahead.
+        is_ahead: bool,
+    },
     /// It will not do this, now or later.
     #[error("the delivery refuses: {0}")]
     Refused(&'static str),
@@ -264,8 +276,12 @@ pub enum DeliveryError {
 impl DeliveryError {
     /// Whether the same call can succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Busy | Self::Full)
+        matches!(self, Self::Unreachable(_) | Self::Busy | Self::Full | Self::Clock { .. })
     }
+}
+
+fn side(is_ahead: bool) -> &'static str {
+    if is_ahead { "ahead of" } else { "behind" }
 }
 
 impl MailboxHandle {

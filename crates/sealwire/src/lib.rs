@@ -164,6 +164,7 @@
 //! - `fast` (default): faster primitives on aws-lc-rs and libcrux. Same bytes, same errors.
 //! - `sqlite` (default): [`store`] in SQLite, which is built from its C source. Without it state
 //!   lives in memory.
+//! - `relay`: [`delivery`] through a relay, over HTTP and WebSocket.
 //!
 //! # Security
 //!
@@ -204,6 +205,7 @@
 //! - [`ratchet`]: prekeys, agreement with a peer that is offline, and the Double Ratchet
 //! - [`hybrid`]: X-Wing and sealing to a public key
 //! - [`custody`]: where keys live
+//! - `relay` (feature `relay`): what a relay is asked, and the client that asks it
 #![forbid(unsafe_code)]
 
 mod accept;
@@ -245,3 +247,5 @@ pub use sealwire_hybrid as hybrid;
 pub use sealwire_identity as identity;
 pub use sealwire_noise as noise;
 pub use sealwire_ratchet as ratchet;
+#[cfg(feature = "relay")]
+pub use sealwire_relay as relay;

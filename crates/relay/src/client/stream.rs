@@ -81,6 +81,11 @@ impl Stream {
         *self.state.borrow() == State::Live
     }
 
+    /// Whether the relay has no such mailbox: then it will not stand any more.
+    pub fn is_gone(&self) -> bool {
+        *self.state.borrow() == State::Gone
+    }
+
     /// The oldest messages behind `after`, at most `limit`.
     pub async fn fetch(&self, after: u64, limit: u32) -> Option<Result<Messages, ClientError>> {
         Some(match self.ask(FromClient::Fetch { after, limit }).await? {
