@@ -1,15 +1,19 @@
 //! SHA-256, HMAC-SHA-256 and HKDF-SHA-256 (RFC 2104, RFC 5869), with labelled info.
 
 use hmac::{KeyInit, Mac};
-use sha2::Digest;
+use sha2::{Digest, digest::common::hazmat::SerializableState};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{label::Context, secret::Secret};
+use crate::{DecodeError, DecodeReason, label::Context, secret::Secret};
 
 type HmacSha256 = hmac::Hmac<sha2::Sha256>;
 
 /// Output length of SHA-256, in bytes.
 pub const HASH_LEN: usize = 32;
+
+/// Length of [`Sha256::to_state`], in bytes: eight words, the number of blocks, how many bytes are
+/// left over, and room for 63 of them.
+pub const HASH_STATE_LEN: usize = 104;
 
 /// SHA-256 over the concatenation of `parts`.
 pub fn sha256(parts: &[&[u8]]) -> [u8; HASH_LEN] {
@@ -38,6 +42,30 @@ impl Sha256 {
     /// The digest; the state starts anew.
     pub fn finalize(&mut self) -> [u8; HASH_LEN] {
         self.0.finalize_reset().into()
+    }
+
+    /// What has been fed so far, to go on with after a restart. It holds the last bytes that
+    /// were fed, up to 63 of them.
+    pub fn to_state(&self) -> Secret<HASH_STATE_LEN> {
+        Secret::init_with(|out| {
+            let mut state = self.0.serialize();
+            out.copy_from_slice(&state);
+            state.zeroize();
+        })
+    }
+
+    /// Goes on from what [`Sha256::to_state`] gave.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for what is no such state.
+    pub fn from_state(state: &[u8; HASH_STATE_LEN]) -> Result<Self, DecodeError> {
+        let invalid =
+            || DecodeError::new("hash state", DecodeReason::Invalid("no state of SHA-256"));
+        let hash = sha2::Sha256::deserialize(state.into()).map(Self).map_err(|_| invalid())?;
+        if hash.to_state().expose() != state {
+            return Err(invalid());
+        }
+        Ok(hash)
     }
 }
 
@@ -143,6 +171,38 @@ mod tests {
         }
         assert_eq!(count, 83);
         passed("wycheproof hkdf-sha256", count);
+    }
+
+    // States are stored: another layout would make those of an earlier release useless.
+    #[test]
+    fn a_hash_goes_on_from_its_state_and_states_are_frozen() {
+        let text: Vec<u8> = (0..200).collect();
+        for at in [0, 1, 55, 56, 63, 64, 65, 127, 128, 200] {
+            let (before, after) = text.split_at(at);
+            let mut hash = Sha256::new();
+            hash.update(before);
+            let state = hash.to_state();
+            let mut resumed = Sha256::from_state(state.expose()).expect("its own");
+            resumed.update(after);
+            assert_eq!(resumed.finalize(), sha256(&[&text]), "{at}");
+        }
+        let mut hash = Sha256::new();
+        hash.update(&text[..70]);
+        let state = hash.to_state();
+        let frozen = "dfa299fc7a2af48880d1b97ba2c6cd335f755602509a5b9d31cca944a784be5a\
+                      0100000000000000\
+                      06404142434445";
+        assert_eq!(hex::encode(state.expose()), format!("{frozen:0<208}"));
+        let with = |at: usize, byte: u8| {
+            let mut state = *state.expose();
+            state[at] = byte;
+            Sha256::from_state(&state)
+        };
+        assert!(with(40, 7).is_ok());
+        for (at, byte) in [(40, 64), (40, 255), (47, 1), (103, 1)] {
+            let sentence = with(at, byte).map(|_| ()).expect_err("no state").to_string();
+            assert_eq!(sentence, "hash state: no state of SHA-256", "{at} {byte}");
+        }
     }
 
     // The groups with our lengths: 32-byte keys, whole tags.
