@@ -38,6 +38,12 @@ pub struct Limits {
     /// Messages of offline peers that wait in the inbox. Beyond it no more are taken before the
     /// application has acknowledged some: a peer cannot fill the disk.
     pub inbox: usize,
+    /// KiB of one peer's large messages that are kept for the application to take. Beyond it
+    /// parts wait in the mailbox, and in the end at the sender. More than a mailbox holds, which
+    /// is 16 MiB, so that parts which come out of order find room; with 0 none are taken.
+    pub large_kib_per_peer: usize,
+    /// KiB of the large messages of all peers.
+    pub large_kib: usize,
 }
 
 /// A rate with a burst.
@@ -60,6 +66,8 @@ impl Default for Limits {
             deadline: Duration::from_secs(10),
             channel_age: Duration::from_secs(3600),
             inbox: 4096,
+            large_kib_per_peer: 32 * 1024,
+            large_kib: 256 * 1024,
         }
     }
 }

@@ -85,6 +85,24 @@ pub enum Error {
     /// What delivers messages and prekeys failed.
     #[error(transparent)]
     Delivery(#[from] crate::delivery::DeliveryError),
+    /// What a large message is read from failed.
+    #[error("what is to be sent cannot be read: {0}")]
+    Source(#[source] io::Error),
+    /// What a large message is read from is not what it was, and parts of that were sent.
+    #[error("what is to be sent is not what it was; give it another key")]
+    SourceChanged,
+    /// A large message is longer than the limit, in bytes.
+    #[error("a large message is longer than {0} bytes")]
+    SourceTooLong(u64),
+    /// Parts of a large message were lost with the mailbox of the peer.
+    #[error("parts were lost with the peer's mailbox; send it again from its start")]
+    Rewound,
+    /// The peer has not answered the first parts of a large message.
+    #[error("the peer has not answered the first parts; send it again when it is there")]
+    Unanswered,
+    /// A large message is not what its sender said that it is.
+    #[error("the large message is not what its sender announced; refuse it")]
+    LargeMessageDamaged,
     /// Every card of this agent has expired.
     #[error("this agent's own card has expired; build the agent anew, with a new card")]
     OwnCardExpired,
@@ -101,6 +119,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Io(_) | Self::Truncated | Self::Timeout | Self::Busy | Self::Expired => true,
+            Self::Rewound | Self::Unanswered => true,
             Self::Delivery(error) => error.is_retryable(),
             _ => false,
         }

@@ -234,7 +234,10 @@ pub use effects::{Committed, Delivered, Effects, Outgoing};
 pub use error::Error;
 pub use facts::{Direction, Freshness, PeerFacts};
 pub use handshake::{CardState, Handshake, Known, NoRoute, PeerKnowledge, Reach};
-pub use offline::{Content, Draft, Event, Inbox, Listener, MAX_PAYLOAD_LEN, Message, SessionInfo};
+pub use offline::{
+    Body, Chunk, Content, Draft, Event, Inbox, LargeMessage, Listener, MAX_LARGE_LEN,
+    MAX_PAYLOAD_LEN, Message, Part, Progress, SessionInfo, Transfer, Waiting,
+};
 pub use peers::Peers;
 pub use policy::{
     All, AllowAnyAuthenticated, AnyOf, Decision, Grant, KnownPeers, Not, ScoreAtLeast, TrustPolicy,

@@ -3,11 +3,16 @@
 //! ```text
 //!   send ─▶ policy ─▶ prekeys of the peer ─▶ seal ─▶ commit: session, outbox ─▶ (sync) deposit
 //!   sync ─▶ fetch ─▶ open ─▶ policy ─▶ commit: session, used prekeys, inbox ─▶ ack
+//!
+//!   send_large ─▶ read ─▶ seal parts ─▶ commit: session, outbox, where to go on ─▶ deposit ─┐
+//!       ▲ room in the window                                                                │
+//!       └────────────────────────── wait while the mailbox is full ◀────────────────────────┘
 //! ```
 //!
 //! Whatever changes is committed before anything leaves: the frame of a message, or the
 //! acknowledgement of one.
 
+mod answers;
 mod contact;
 mod content;
 mod draft;
@@ -17,11 +22,17 @@ mod first;
 mod home;
 mod inbox;
 mod incoming;
+mod large;
 mod listen;
 mod outbox;
 mod outgoing;
+mod parts;
+mod release;
 mod rows;
+mod sending;
 mod sessions;
+mod spans;
+mod transfer;
 
 use core::fmt;
 use std::{
@@ -40,14 +51,18 @@ use self::{
     events::Events,
     home::Home,
     listen::Wake,
+    parts::Ledger,
+    sending::Pending,
 };
 pub use self::{
-    content::{Content, MAX_PAYLOAD_LEN},
+    content::{Body, Content, MAX_LARGE_LEN, MAX_PAYLOAD_LEN, Part},
     draft::Draft,
     events::Event,
     inbox::{Inbox, Message},
+    large::{Chunk, LargeMessage},
     listen::Listener,
     sessions::SessionInfo,
+    transfer::{Progress, Transfer, Waiting},
 };
 use crate::{
     Error,
@@ -74,6 +89,10 @@ pub(crate) struct Offline {
     acking: Mutex<()>,
     /// Held by whoever fetches and flushes.
     syncing: tokio::sync::Mutex<()>,
+    /// Large messages that come in. Locked behind a contact.
+    ledger: Mutex<Ledger>,
+    /// Parts of large messages in the outbox.
+    pending: Mutex<Pending>,
 }
 
 /// The peers that there is a row of, or that somebody is about to talk to.
@@ -114,6 +133,8 @@ impl Offline {
                 Ok(())
             })?;
         }
+        let ledger = Mutex::new(Ledger::load(store.as_ref())?);
+        let pending = Mutex::new(Pending::load(store.as_ref())?);
         Ok(Self {
             store,
             delivery,
@@ -127,6 +148,8 @@ impl Offline {
             waiting: AtomicUsize::new(waiting),
             acking: Mutex::default(),
             syncing: tokio::sync::Mutex::default(),
+            ledger,
+            pending,
         })
     }
 

@@ -196,6 +196,9 @@ impl Contact {
         if arrival == Arrival::Reset {
             sessions.accept_reset(id, now)?;
         }
+        if sessions.active().is_some_and(|active| active.id() == id) {
+            self.known.renew = false;
+        }
         self.known.firsts.push((*id.as_bytes(), ephemeral));
         self.forget(&dropped, effects)?;
         Ok(arrival)

@@ -57,7 +57,8 @@ pub enum Event {
         /// The policy's reason.
         reason: &'static str,
     },
-    /// A message cannot be delivered, now or later: the peer's mailbox is gone.
+    /// A message cannot be delivered, now or later: the peer's mailbox is gone. A large one is
+    /// to be sent again, under its key.
     Undeliverable {
         /// To whom.
         peer: Device,
@@ -68,6 +69,24 @@ pub enum Event {
     Discarded {
         /// How many.
         frames: u64,
+    },
+    /// Nothing came of a large message for 30 days, or nothing more was sent of one: what was
+    /// here of it is removed.
+    LargeExpired {
+        /// Whose, or to whom.
+        peer: Device,
+        /// Which.
+        message: MessageId,
+    },
+    /// The parts of a large message contradict one another, or too much of it is missing: what
+    /// was here of it is removed, and what still comes is thrown away.
+    LargeFailed {
+        /// Whose.
+        peer: Device,
+        /// Which.
+        message: MessageId,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// The clock runs more than a day ahead of what it can be. Nothing is deleted for its age,
     /// and first messages are left where they are, until it is right or the agent is built anew.

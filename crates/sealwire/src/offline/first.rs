@@ -4,8 +4,6 @@
 //! agreement, its card, its proof, the body, and the policy. Nothing changes before all of that
 //! has passed, and then all of it in one transaction.
 
-use std::sync::atomic::Ordering;
-
 use sealwire_core::Timestamp;
 use sealwire_identity::{Error as IdentityError, IdentityCard};
 use sealwire_ratchet::{
@@ -16,13 +14,14 @@ use sealwire_ratchet::{
 };
 
 use super::{
-    Event, Message, Offline,
+    Event, Offline,
     contact::{Changed, Contact, Ephemeral},
     content::Content,
     facts,
     home::Home,
     incoming::{self, Outcome, Place},
     outgoing::commit,
+    release,
 };
 use crate::{
     Direction, Effects, Error, Handshake, NoRoute, PeerFacts, Source,
@@ -171,27 +170,20 @@ fn enter(
     admitted: Admitted,
     ephemeral: Ephemeral,
 ) -> Result<Outcome, Error> {
-    let now = agent.now();
     let Admitted { session, content, peer, facts, device, reply, used, replay } = admitted;
     contact.load(offline.store.as_ref())?;
     let last_resort = used.x25519().is_none() || used.kem().is_none();
-    let refusal = facts::refusal(agent, &facts, &content.payload);
+    let (key, place) = (contact.key(), Place::Contact(session.id()));
+    let mut effects = Effects::new();
+    let release = release::release(agent, &facts, key, &device, &content, place, &mut effects)?;
     let changed = facts::meet(agent, &peer, &facts)?;
 
-    let mut effects = Effects::new();
     let arrival = contact.admit(session, ephemeral, agent.time().mark, &mut effects)?;
     contact.known.theirs = reply;
     contact.known.shown = Some((peer.card.as_verified().hash(), peer.evidence));
     let change = home.consume(&used, replay.as_ref(), &mut effects)?;
-    if refusal.is_none() {
-        let row = Message::row(&content.message, &device, now, &content.payload);
-        effects.release(offline.next_key(&content.message)?, row)?;
-    }
     commit(agent, contact, Changed::All, effects)?;
     home.consumed(change, replay)?;
-    if refusal.is_none() {
-        offline.waiting.fetch_add(1, Ordering::Relaxed);
-    }
 
     let peer = || device.clone();
     agent.tell(match arrival {
@@ -201,8 +193,8 @@ fn enter(
     let others = [
         changed.then(|| Event::IdentityChanged { peer: peer() }),
         last_resort.then(|| Event::LastResortUsed { peer: peer() }),
-        refusal.map(|reason| Event::Denied { peer: peer(), reason }),
     ];
     others.into_iter().flatten().for_each(|event| agent.tell(event));
+    release.committed(agent, &device)?;
     Ok(Outcome::Taken)
 }

@@ -28,7 +28,7 @@ pub struct Message {
 /// See [`Agent::inbox`] for an example.
 #[derive(Clone)]
 pub struct Inbox {
-    agent: Arc<Inner>,
+    pub(super) agent: Arc<Inner>,
 }
 
 impl Agent {

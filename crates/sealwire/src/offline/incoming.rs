@@ -1,15 +1,16 @@
 //! Receiving: from a mailbox to the inbox.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use sealwire_ratchet::{Error as RatchetError, Opened, Role, Session, SessionId};
 
 use super::{
-    Event, Held, Message,
+    Event, Held, answers,
     contact::{Changed, Contact},
     content::Content,
-    facts, first, outbox, outgoing,
+    facts, first, outbox, outgoing, parts, release,
     rows::each_row,
+    sending,
 };
 use crate::{
     Agent, Direction, Effects, Error,
@@ -46,21 +47,27 @@ impl Agent {
         offline.wake.turn();
         // What cannot be sent now does not keep what came from being read, nor one mailbox the
         // others; the first failure is what is told.
-        let mut done = outbox::flush(agent).await;
-        if agent.clock_jumped() {
-            // By a clock that may be wrong, every card and prekey has expired: what strangers
-            // wrote waits until it is right.
-            agent.tell(Event::ClockJumped);
-        } else {
-            done = done.and(receive_first(agent).await);
-        }
-        for peer in offline.known() {
-            done = done.and(receive_from(agent, &peer).await);
-        }
-        done?;
+        let sent = outbox::flush(agent).await;
+        sent.and(receive(agent).await)?;
         tidy(agent).await?;
         Ok(offline.events.take())
     }
+}
+
+/// Takes what came, from everybody.
+pub(super) async fn receive(agent: &Arc<Inner>) -> Result<(), Error> {
+    let mut done = Ok(());
+    if agent.clock_jumped() {
+        // By a clock that may be wrong, every card and prekey has expired: what strangers wrote
+        // waits until it is right.
+        agent.tell(Event::ClockJumped);
+    } else {
+        done = done.and(receive_first(agent).await);
+    }
+    for peer in agent.offline()?.known() {
+        done = done.and(receive_from(agent, &peer).await);
+    }
+    done.and(answers::give(agent).await)
 }
 
 /// What became of a frame.
@@ -257,7 +264,6 @@ fn store(
     opened: Opened,
     place: Place,
 ) -> Result<Outcome, Error> {
-    let offline = agent.offline()?;
     let content = Content::from_bytes(&opened.plaintext).map_err(|_| RatchetError::Open)?;
     let session = contact.sessions()?.get(id).ok_or(RatchetError::Open)?;
     let stalled = session.pq_stalled();
@@ -267,7 +273,9 @@ fn store(
     };
     let facts = facts::in_session(agent, contact, direction)?;
     facts::accept(agent, &facts).inspect_err(|error| tell(agent, contact.device(), error))?;
-    let refusal = facts::refusal(agent, &facts, &content.payload);
+    let (peer, key) = (contact.device().clone(), contact.key());
+    let mut effects = Effects::new();
+    let release = release::release(agent, &facts, key, &peer, &content, place, &mut effects)?;
 
     contact.known.theirs = content.reply.clone().or(contact.known.theirs.take());
     contact.known.reached |= matches!(place, Place::Pairwise);
@@ -279,22 +287,11 @@ fn store(
         sessions.drop_prefix(id)?;
     }
     let stalls = !stalled && sessions.get(id).is_some_and(Session::pq_stalled);
-    let peer = contact.device().clone();
-    let mut effects = Effects::new();
-    if refusal.is_none() {
-        let row = Message::row(&content.message, &peer, agent.now(), &content.payload);
-        effects.release(offline.next_key(&content.message)?, row)?;
-    }
     outgoing::commit(agent, contact, Changed::One(id), effects)?;
-    if refusal.is_none() {
-        offline.waiting.fetch_add(1, Ordering::Relaxed);
-    }
     if stalls {
         agent.tell(Event::PqStalled { peer: peer.clone() });
     }
-    if let Some(reason) = refusal {
-        agent.tell(Event::Denied { peer, reason });
-    }
+    release.committed(agent, &peer)?;
     Ok(Outcome::Taken)
 }
 
@@ -306,7 +303,12 @@ async fn tidy(agent: &Arc<Inner>) -> Result<(), Error> {
         agent.tell(Event::PrekeysLow);
     }
     let worker = Arc::clone(agent);
-    blocking(move || forget_sent(&worker)).await?;
+    blocking(move || {
+        forget_sent(&worker)?;
+        sending::tidy(&worker)?;
+        parts::tidy(&worker)
+    })
+    .await?;
     let now = agent.time().mark;
     for peer in offline.known() {
         let held = offline.hold(&peer).await?;

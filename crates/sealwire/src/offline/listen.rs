@@ -184,7 +184,7 @@ impl Offline {
         let has_room = || self.waiting.load(Ordering::SeqCst) < limit;
         // Asked again, since it may have been made between question and answer.
         has_room() || {
-            self.wake.full.store(true, Ordering::SeqCst);
+            self.wake.full();
             has_room()
         }
     }
@@ -205,6 +205,11 @@ impl Wake {
     /// A sync begins: what was due is done by it.
     pub(super) fn turn(&self) {
         self.due.store(false, Ordering::SeqCst);
+    }
+
+    /// Something was left where it is, since there is no room.
+    pub(super) fn full(&self) {
+        self.full.store(true, Ordering::SeqCst);
     }
 
     /// The inbox has room.

@@ -14,8 +14,9 @@ use zeroize::Zeroizing;
 use super::{
     Draft, Event, Held, MAX_PAYLOAD_LEN, Offline,
     contact::{Changed, Contact},
-    content::Content,
-    facts, outbox,
+    content::{Body, Content},
+    facts,
+    outbox::{self, Holds},
     rows::{RowReader, RowWriter},
 };
 use crate::{
@@ -94,8 +95,6 @@ impl Agent {
 
 /// What a send needs.
 enum Plan {
-    /// Nothing: it was done before.
-    Done(MessageId),
     /// A session is there.
     Seal,
     /// A session is to be begun.
@@ -111,20 +110,39 @@ struct Prepared {
 }
 
 async fn send(agent: &Arc<Inner>, to: Device, draft: Draft) -> Result<MessageId, Error> {
-    let offline = agent.offline()?;
     if draft.payload.len() > MAX_PAYLOAD_LEN {
         return Err(Error::MessageTooLong(MAX_PAYLOAD_LEN));
     }
+    let held = hold(agent, &to).await?;
+    let once = draft.once.map(|key| (key, kdf::sha256(&[&draft.payload])));
+    let (held, sent) =
+        on(agent, held, move |agent, contact| repeated(agent, contact, once)).await?;
+    if let Some(message) = sent {
+        return Ok(message);
+    }
+    let sealed = in_session(agent, held, move |agent, contact, changed, effects| {
+        seal_draft(agent, contact, &draft, changed, effects)
+    });
+    sealed.await
+}
+
+/// Holds the contact of a peer that is to be written to.
+pub(super) async fn hold(agent: &Arc<Inner>, to: &Device) -> Result<Held, Error> {
     if to.agent == agent.id {
         return Err(Error::Oneself);
     }
-    let held = offline.hold(&to).await?;
-    let once = draft.once.map(|key| (key, kdf::sha256(&[&draft.payload])));
-    let (mut held, plan) =
-        on(agent, held, move |agent, contact| plan(agent, contact, once)).await?;
-    if let Plan::Done(message) = plan {
-        return Ok(message);
-    }
+    agent.offline()?.hold(to).await
+}
+
+/// Does `work` with a contact that has a session to write in: seals, and commits what it gets
+/// and what it adds to that. Where there is no session, one is begun.
+pub(super) async fn in_session<R: Send + 'static>(
+    agent: &Arc<Inner>,
+    held: Held,
+    work: impl FnOnce(&Inner, &mut Contact, Changed, Effects) -> Result<R, Error> + Send + 'static,
+) -> Result<R, Error> {
+    let offline = agent.offline()?;
+    let (mut held, plan) = on(agent, held, |agent, contact| plan(agent, contact)).await?;
     if held.known.mailbox.is_none() {
         held.known.mailbox = Some(offline.delivery.open_mailbox(MailboxKind::Pairwise).await?);
         offline.wake.mailboxes_changed();
@@ -133,26 +151,26 @@ async fn send(agent: &Arc<Inner>, to: Device, draft: Draft) -> Result<MessageId,
         let sealed = on(agent, held, move |agent, contact| {
             let active = contact.sessions()?.active().map(Session::id);
             let changed = active.map_or(Changed::Nothing, Changed::One);
-            seal(agent, contact, &draft, changed, Effects::new())
+            work(agent, contact, changed, Effects::new())
         });
         return Ok(sealed.await?.1);
     }
-    let published = offline.delivery.bundle(&to).await?.ok_or(NoRoute::Offline)?;
+    let published = offline.delivery.bundle(held.device()).await?.ok_or(NoRoute::Offline)?;
     let prepare = move |agent: &Inner, contact: &mut Contact| prepare(agent, contact, &published);
     let (mut held, prepared) = on(agent, held, prepare).await?;
     let claimed = claim(offline, &mut held).await?;
     let begun = on(agent, held, move |agent, contact| {
         let mut effects = Effects::new();
         let events = begin(agent, contact, prepared, &claimed, &mut effects)?;
-        let message = seal(agent, contact, &draft, Changed::All, effects)?;
+        let done = work(agent, contact, Changed::All, effects)?;
         events.into_iter().for_each(|event| agent.tell(event));
-        Ok(message)
+        Ok(done)
     });
     Ok(begun.await?.1)
 }
 
 /// Does what may block. What failed is read anew the next time.
-async fn on<R: Send + 'static>(
+pub(super) async fn on<R: Send + 'static>(
     agent: &Arc<Inner>,
     mut held: Held,
     work: impl FnOnce(&Inner, &mut Contact) -> Result<R, Error> + Send + 'static,
@@ -169,28 +187,34 @@ async fn on<R: Send + 'static>(
     .await
 }
 
-/// Asks the policy, and looks at what there is.
-fn plan(
+/// The message that a draft repeats, if it was sent before.
+fn repeated(
     agent: &Inner,
     contact: &Contact,
     once: Option<([u8; 32], [u8; 32])>,
-) -> Result<Plan, Error> {
-    if let Some((key, digest)) = once
-        && let Some(sent) = Once::find(agent, contact, &key)?
-    {
-        if sent.digest != digest {
-            return Err(Error::Misuse("the key of a draft was used for another message"));
+) -> Result<Option<MessageId>, Error> {
+    let Some((key, digest)) = once else { return Ok(None) };
+    match Once::find(agent, contact, &key)? {
+        Some(sent) if sent.digest != digest => {
+            Err(Error::Misuse("the key of a draft was used for another message"))
         }
-        return Ok(Plan::Done(sent.message));
+        sent => Ok(sent.map(|sent| sent.message)),
     }
+}
+
+/// Asks the policy, and looks at what there is.
+fn plan(agent: &Inner, contact: &Contact) -> Result<Plan, Error> {
     if let Decision::Deny(reason) =
         agent.outbound.before_dial(&facts::beforehand(agent, contact.device())?)
     {
         return Err(Error::Denied(reason));
     }
+    // Whoever has not answered yet was told a mailbox, and would not find another one.
+    let hears =
+        |active: &Session| contact.known.mailbox.is_some() || active.due_prefix().is_empty();
     let active = contact.sessions()?.active();
     let usable = !contact.known.renew
-        && active.is_some_and(|active| address(agent, contact, active).is_some());
+        && active.is_some_and(|active| hears(active) && address(agent, contact, active).is_some());
     Ok(if usable { Plan::Seal } else { Plan::Begin })
 }
 
@@ -313,22 +337,39 @@ fn one_time(
 }
 
 /// Seals the message in the active session and commits both to the store.
-fn seal(
+fn seal_draft(
     agent: &Inner,
     contact: &mut Contact,
     draft: &Draft,
     changed: Changed,
     mut effects: Effects,
 ) -> Result<MessageId, Error> {
-    let offline = agent.offline()?;
-    let now = agent.time().mark;
     let message = MessageId::from_bytes(random()?);
+    let body = Body::Whole(Zeroizing::new(draft.payload.to_vec()));
+    seal(agent, contact, message, body, Holds::Message, &mut effects)?;
+    if let Some(key) = &draft.once {
+        let now = agent.time().mark;
+        let sent = Once { message, sent: now, digest: kdf::sha256(&[&draft.payload]) };
+        effects.put(Table::Replay, Once::key(contact, key)?, sent.to_value())?;
+    }
+    commit(agent, contact, changed, effects)?;
+    agent.offline()?.wake.due();
+    Ok(message)
+}
+
+/// Seals a content in the active session, and puts the frame into the outbox.
+pub(super) fn seal(
+    agent: &Inner,
+    contact: &mut Contact,
+    message: MessageId,
+    body: Body,
+    holds: Holds,
+    effects: &mut Effects,
+) -> Result<(), Error> {
+    let now = agent.time().mark;
     let mailbox = contact.known.mailbox.as_ref().ok_or(Error::Unreachable("it was opened"))?;
-    let content = Content {
-        message,
-        reply: (!contact.known.reached).then(|| mailbox.address.clone()),
-        payload: Zeroizing::new(draft.payload.to_vec()),
-    };
+    let reply = (!contact.known.reached).then(|| mailbox.address.clone());
+    let content = Content { message, reply, body };
     let active = contact.sessions()?.active();
     let active = active.ok_or(Error::Unreachable("a session was found or begun"))?;
     let to = address(agent, contact, active).cloned();
@@ -337,16 +378,15 @@ fn seal(
     let (id, sealed) = contact.sessions()?.seal(now, &mut rng, &content.to_bytes())?;
     contact.sessions_mut()?.apply(id, sealed.step)?;
 
+    // CON-10: whoever delivers does not see which frames belong together.
+    let message = match holds {
+        Holds::Message => message,
+        Holds::Part(_) | Holds::Answer => MessageId::from_bytes(random()?),
+    };
     let to = contact.device().clone();
-    let row = outbox::Row { to, message, address, frame: sealed.frame };
-    effects.send(offline.next_key(&message)?, row.to_value())?;
-    if let Some(key) = &draft.once {
-        let sent = Once { message, sent: now, digest: kdf::sha256(&[&draft.payload]) };
-        effects.put(Table::Replay, Once::key(contact, key)?, sent.to_value())?;
-    }
-    commit(agent, contact, changed, effects)?;
-    offline.wake.due();
-    Ok(message)
+    let row = outbox::Row { to, message, address, holds, frame: sealed.frame };
+    effects.send(agent.offline()?.next_key(&message)?, row.to_value())?;
+    Ok(())
 }
 
 /// Commits what changed of a contact and its sessions.
@@ -363,7 +403,7 @@ pub(super) fn commit(
     Ok(())
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Error> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let drawn = draw::<N>(&mut sealwire_custody::system_rng());
     Ok(*drawn.map_err(sealwire_ratchet::Error::from)?.expose())
 }

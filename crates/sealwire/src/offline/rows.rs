@@ -28,6 +28,13 @@ impl RowWriter {
         Self(value)
     }
 
+    /// [`RowWriter::new`] for a later version of the row.
+    pub(super) fn of_version(version: u8, len: usize) -> Self {
+        let mut row = Self::new(len);
+        row.0.fill(version);
+        row
+    }
+
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
@@ -90,6 +97,25 @@ impl<'a> RowReader<'a> {
         Ok(Self(reader))
     }
 
+    /// A row that may be of a later version than the first: gives which.
+    pub(super) fn of_version(
+        what: &'static str,
+        value: &'a [u8],
+        newest: u8,
+    ) -> Result<(u8, Self), Error> {
+        let mut reader = Reader::new(what, value);
+        match value.first() {
+            Some(&found) if (VERSION..=newest).contains(&found) => {
+                reader.version(found)?;
+                Ok((found, Self(reader)))
+            }
+            _ => Err(reader
+                .version(newest)
+                .err()
+                .map_or(Error::Unreachable("another version is refused"), Error::from)),
+        }
+    }
+
     pub(super) fn invalid(&self, rule: &'static str) -> DecodeError {
         self.0.error(DecodeReason::Invalid(rule))
     }
@@ -108,6 +134,10 @@ impl<'a> RowReader<'a> {
 
     pub(super) fn u32(&mut self) -> Result<u32, Error> {
         Ok(self.0.u32()?)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Error> {
+        Ok(self.0.u64()?)
     }
 
     pub(super) fn time(&mut self) -> Result<Timestamp, Error> {

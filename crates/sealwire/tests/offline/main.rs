@@ -6,6 +6,7 @@ mod attacks;
 mod common;
 mod faults;
 mod frozen;
+mod large;
 mod leaks;
 mod listen;
 mod policy;
