@@ -82,13 +82,17 @@ impl Label {
     pub const RELAY_DEPOSIT: Self = Self("sealwire/v1/relay/deposit");
     /// The commitment of one side of a pairing.
     pub const PAIRING_COMMITMENT: Self = Self("sealwire/v1/pairing/commitment");
+    /// Sealing of what one side of a pairing reveals, to the key that the other side drew for it.
+    pub const PAIRING_REVEAL: Self = Self("sealwire/v1/pairing/reveal");
+    /// Signature that proves possession of the identity key within a pairing.
+    pub const PAIRING_PROOF: Self = Self("sealwire/v1/pairing/proof");
     /// What both sides of a pairing show on their screens.
     pub const PAIRING_PHRASE: Self = Self("sealwire/v1/pairing/phrase");
     /// Keys and ids of the mailboxes in which two sides of a pairing meet.
     pub const PAIRING_RENDEZVOUS: Self = Self("sealwire/v1/pairing/rendezvous");
 
     /// Every label, for the test that they are distinct.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::CARD,
         Self::SCORE,
         Self::NOISE_PROLOGUE,
@@ -122,6 +126,8 @@ impl Label {
         Self::STATE_KEY_CHECK,
         Self::RELAY_DEPOSIT,
         Self::PAIRING_COMMITMENT,
+        Self::PAIRING_REVEAL,
+        Self::PAIRING_PROOF,
         Self::PAIRING_PHRASE,
         Self::PAIRING_RENDEZVOUS,
     ];

@@ -103,6 +103,9 @@ pub enum Error {
     /// A large message is not what its sender said that it is.
     #[error("the large message is not what its sender announced; refuse it")]
     LargeMessageDamaged,
+    /// A pairing failed.
+    #[error(transparent)]
+    Pairing(#[from] crate::pairing::Error),
     /// Every card of this agent has expired.
     #[error("this agent's own card has expired; build the agent anew, with a new card")]
     OwnCardExpired,

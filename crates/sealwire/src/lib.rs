@@ -221,6 +221,7 @@ mod error;
 mod facts;
 mod handshake;
 mod offline;
+pub mod pairing;
 mod peers;
 mod policy;
 pub mod store;
