@@ -109,12 +109,17 @@ fn numbers(shared: &Shared, usage: Option<Usage>) -> Vec<Number> {
         gauge("streams", "WebSockets.", metrics.streams.read()),
         gauge("readers", "Waiting for news, streams too.", shared.subscribers.count() as u64),
         gauge("body_bytes", "Memory of bodies.", shared.connections.body_bytes() as u64),
-        gauge("waiting_deposits", "Frames not yet stored.", metrics.waiting.read()),
+        gauge(
+            "waiting_deposits",
+            "Frames not yet stored.",
+            shared.connections.waiting_deposits() as u64,
+        ),
         counter("deposit_batches_total", "Transactions of deposits.", metrics.batches.read()),
         counter("deposits_batched_total", "Frames in them.", metrics.batched.read()),
         counter("claims_drained_total", "Claims that lacked a key.", metrics.drained.read()),
         counter("connections_refused_total", "Beyond the bounds.", metrics.refused.read()),
         counter("handshakes_failed_total", "Of TLS.", metrics.handshakes_failed.read()),
+        counter("sweeps_total", "Deletions of what has expired.", metrics.sweeps.read()),
         counter("store_failures_total", "Of the store.", metrics.store_failures.read()),
     ];
     if let Some(usage) = usage {

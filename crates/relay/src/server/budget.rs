@@ -1,22 +1,22 @@
-//! How much memory requests may take, in all and from one origin.
+//! How much requests may take, in all and from one origin: bytes of memory, or places in a queue.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// So many bytes, and no more.
+/// So many, and no more.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
     used: AtomicUsize,
 }
 
-/// Bytes that are taken from budgets until this is dropped.
+/// What is taken from two budgets until this is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     budgets: [Arc<Budget>; 2],
-    bytes: usize,
+    number: usize,
 }
 
 impl Budget {
@@ -28,34 +28,34 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> bool {
-        let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+    fn take(&self, number: usize) -> bool {
+        let more = |used: usize| used.checked_add(number).filter(|sum| *sum <= self.limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    fn give_back(&self, number: usize) {
+        self.used.fetch_sub(number, Ordering::Relaxed);
     }
 }
 
 impl Share {
-    /// Takes bytes from both budgets, or from neither.
-    pub(super) fn take(all: &Arc<Budget>, origin: &Arc<Budget>, bytes: usize) -> Option<Self> {
-        if !origin.take(bytes) {
+    /// Takes from both budgets, or from neither.
+    pub(super) fn take(all: &Arc<Budget>, origin: &Arc<Budget>, number: usize) -> Option<Self> {
+        if !origin.take(number) {
             return None;
         }
-        if !all.take(bytes) {
-            origin.give_back(bytes);
+        if !all.take(number) {
+            origin.give_back(number);
             return None;
         }
-        Some(Self { budgets: [Arc::clone(all), Arc::clone(origin)], bytes })
+        Some(Self { budgets: [Arc::clone(all), Arc::clone(origin)], number })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         for budget in &self.budgets {
-            budget.give_back(self.bytes);
+            budget.give_back(self.number);
         }
     }
 }

@@ -14,14 +14,14 @@ use super::{
     settings::Bounds,
 };
 
-/// Part of all memory for bodies that one origin may take: an eighth.
+/// Part of what there is for all that one origin may take: an eighth.
 const ORIGIN_PART: usize = 8;
 
 /// All connections.
 #[derive(Debug)]
 pub(super) struct Connections {
     bounds: Bounds,
-    bodies: Arc<Budget>,
+    all: Budgets,
     table: Mutex<Table>,
     changed: Notify,
 }
@@ -35,7 +35,16 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     connections: usize,
+    budgets: Budgets,
+}
+
+/// What requests may take, of all or of one origin.
+#[derive(Clone, Debug)]
+struct Budgets {
+    /// Bytes of bodies.
     bodies: Arc<Budget>,
+    /// Frames that are not stored yet.
+    deposits: Arc<Budget>,
 }
 
 /// The place of one connection, given up when this is dropped.
@@ -43,14 +52,14 @@ struct Entry {
 pub(super) struct Slot {
     connections: Arc<Connections>,
     origin: Option<Origin>,
-    bodies: Arc<Budget>,
+    budgets: Budgets,
 }
 
 impl Connections {
     pub(super) fn new(bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
             bounds,
-            bodies: Budget::new(bounds.bodies),
+            all: Budgets::new(&bounds, 1),
             table: Mutex::default(),
             changed: Notify::new(),
         })
@@ -63,22 +72,22 @@ impl Connections {
         if table.all >= self.bounds.connections {
             return None;
         }
-        let (origin, bodies) = if proxy {
-            (None, Budget::new(self.bounds.bodies))
+        let (origin, budgets) = if proxy {
+            (None, Budgets::new(&self.bounds, 1))
         } else {
             let origin = Origin::of(address);
             let entry = table.origins.entry(origin).or_insert_with(|| Entry {
                 connections: 0,
-                bodies: Budget::new(self.bounds.bodies / ORIGIN_PART),
+                budgets: Budgets::new(&self.bounds, ORIGIN_PART),
             });
             if entry.connections >= self.bounds.connections_per_address {
                 return None;
             }
             entry.connections = entry.connections.saturating_add(1);
-            (Some(origin), Arc::clone(&entry.bodies))
+            (Some(origin), entry.budgets.clone())
         };
         table.all = table.all.saturating_add(1);
-        Some(Slot { connections: Arc::clone(self), origin, bodies })
+        Some(Slot { connections: Arc::clone(self), origin, budgets })
     }
 
     /// How many there are.
@@ -88,7 +97,12 @@ impl Connections {
 
     /// Bytes of bodies in memory.
     pub(super) fn body_bytes(&self) -> usize {
-        self.bodies.used()
+        self.all.bodies.used()
+    }
+
+    /// Frames that are not stored yet.
+    pub(super) fn waiting_deposits(&self) -> usize {
+        self.all.deposits.used()
     }
 
     /// Waits until there is none.
@@ -103,10 +117,24 @@ impl Connections {
     }
 }
 
+impl Budgets {
+    fn new(bounds: &Bounds, part: usize) -> Self {
+        Self {
+            bodies: Budget::new(bounds.bodies / part),
+            deposits: Budget::new(bounds.waiting_deposits.div_ceil(part)),
+        }
+    }
+}
+
 impl Slot {
     /// Memory for a body, `None` when bodies of this origin or of all take too much.
     pub(super) fn memory(&self, bytes: usize) -> Option<Share> {
-        Share::take(&self.connections.bodies, &self.bodies, bytes)
+        Share::take(&self.connections.all.bodies, &self.budgets.bodies, bytes)
+    }
+
+    /// A place in the queue of frames, `None` when those of this origin or of all are too many.
+    pub(super) fn place(&self) -> Option<Share> {
+        Share::take(&self.connections.all.deposits, &self.budgets.deposits, 1)
     }
 }
 

@@ -32,8 +32,8 @@ const LANES: usize = 2;
 pub(super) struct Waiting {
     deposit: Deposit,
     answer: oneshot::Sender<Result<Appended, Refusal>>,
-    /// Its memory.
-    share: Option<Share>,
+    /// Its memory, and its place among those that wait.
+    shares: (Option<Share>, Share),
 }
 
 /// The end of the queue that is taken from.
@@ -55,12 +55,9 @@ pub(super) async fn deposit(mut call: Call<'_>, id: &SendId) -> Result<Response<
     }
     let deposit = Deposit { mailbox: entrance.mailbox, token, message, frame: call.body.to_vec() };
     let (answer, answered) = oneshot::channel();
-    let waiting = Waiting { deposit, answer, share: call.share.take() };
-    shared.metrics.waiting.add(1);
-    if shared.deposits.try_send(waiting).is_err() {
-        shared.metrics.waiting.take(1);
-        return Err(Problem::Unavailable.into());
-    }
+    let place = call.peer.slot.place().ok_or(Problem::Unavailable)?;
+    let waiting = Waiting { deposit, answer, shares: (call.share.take(), place) };
+    shared.deposits.try_send(waiting).map_err(|_| Problem::Unavailable)?;
     match answered.await.map_err(|_| Problem::Internal)?? {
         // The sender cannot tell one from the other: he only missed the answer.
         Appended::Taken(_) | Appended::Known => Ok(answer::empty(StatusCode::ACCEPTED)),
@@ -105,7 +102,6 @@ async fn store_batches(shared: &Shared, queue: &Queue) {
         if batch.is_empty() {
             return;
         }
-        shared.metrics.waiting.take(batch.len());
         store_batch(shared, batch).await;
     }
 }
@@ -135,8 +131,10 @@ async fn next_batch(shared: &Shared, queue: &Queue) -> Vec<Waiting> {
 /// Nothing is answered before the store has it.
 // REL-18
 async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
-    let (deposits, answers): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|waiting| (waiting.deposit, (waiting.answer, waiting.share))).unzip();
+    let (deposits, answers): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .map(|waiting| (waiting.deposit, (waiting.answer, waiting.shares)))
+        .unzip();
     shared.metrics.batches.add(1);
     shared.metrics.batched.add(deposits.len());
     let appended = shared.store.append(shared.time.now(), &deposits).await;

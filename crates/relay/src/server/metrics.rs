@@ -33,12 +33,12 @@ pub(super) struct Metrics {
     pub(super) batches: Count,
     /// Frames that they held.
     pub(super) batched: Count,
-    /// Frames that are waiting.
-    pub(super) waiting: Gauge,
     /// Streams.
     pub(super) streams: Gauge,
     /// Claims that brought no key of one kind.
     pub(super) drained: Count,
+    /// Sweeps.
+    pub(super) sweeps: Count,
     /// Failures of the store.
     pub(super) store_failures: Count,
 }
@@ -74,16 +74,8 @@ impl Count {
 
 impl Gauge {
     pub(super) fn count(&self) -> Counted<'_> {
-        self.add(1);
+        self.0.fetch_add(1, Ordering::Relaxed);
         Counted(self)
-    }
-
-    pub(super) fn add(&self, number: usize) {
-        self.0.fetch_add(number as u64, Ordering::Relaxed);
-    }
-
-    pub(super) fn take(&self, number: usize) {
-        self.0.fetch_sub(number as u64, Ordering::Relaxed);
     }
 
     pub(super) fn read(&self) -> u64 {
@@ -93,7 +85,7 @@ impl Gauge {
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.take(1);
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -71,9 +71,10 @@ pub struct Bounds {
     pub connections: usize,
     /// Connections from one address. 512.
     pub connections_per_address: usize,
-    /// Bytes of bodies that are arriving or wait to be stored, in bytes. 256 MiB.
+    /// Bytes of bodies that are arriving, wait to be stored, or wait to be read, in bytes; an
+    /// eighth of it for one address. 256 MiB.
     pub bodies: usize,
-    /// Frames that wait to be stored. 8192.
+    /// Frames that wait to be stored; an eighth of it for one address. 8192.
     pub waiting_deposits: usize,
     /// Readers that wait on one mailbox. 16.
     pub waiting_readers: usize,

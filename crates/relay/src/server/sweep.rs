@@ -45,7 +45,7 @@ async fn sweep(shared: &Shared) {
     loop {
         match shared.store.sweep(mark, ROWS).await {
             Ok(true) => tokio::task::yield_now().await,
-            Ok(false) => break,
+            Ok(false) => return shared.metrics.sweeps.add(1),
             Err(error) => {
                 shared.store_failed(&error);
                 return;

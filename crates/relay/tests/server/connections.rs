@@ -27,8 +27,13 @@ pub(crate) async fn number(rig: &Rig, name: &str) -> u64 {
 
 /// Waits until that number is this.
 pub(crate) async fn until(rig: &Rig, name: &str, value: u64) {
+    until_is(rig, name, |number| number == value).await;
+}
+
+/// Waits until that number is as it should be.
+pub(crate) async fn until_is(rig: &Rig, name: &str, good: impl Fn(u64) -> bool) {
     let reached = async {
-        while number(rig, name).await != value {
+        while !good(number(rig, name).await) {
             sleep(Duration::from_millis(20)).await;
         }
     };
@@ -154,7 +159,8 @@ async fn a_reset_at_any_point_harms_nobody() {
             connections.push(connection.stream);
         }
     }
-    sleep(Duration::from_millis(100)).await;
+    until(&rig, "deposits_batched_total", 3).await;
+    until(&rig, "readers", 1).await;
     for connection in connections {
         #[expect(deprecated, reason = "what it may do wrong, waiting, a linger of zero does not")]
         connection.set_linger(Some(Duration::ZERO)).expect("a socket");

@@ -10,6 +10,7 @@ use sealwire_relay::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    connections::until,
     http::Http,
     people::deposit,
     rig::{Rig, frame, settings},
@@ -59,7 +60,7 @@ async fn whoever_waits_is_answered_and_idle_connections_end() {
     let mut idle = rig.connect().await;
     idle.ask(&rig.signed(&owner, &owner.fetch(0, 1, 0), &[])).await.is(200);
     let mut silent = rig.connect().await;
-    sleep(Duration::from_millis(100)).await;
+    until(&rig, "readers", 1).await;
     let start = Instant::now();
     let Rig { relay, log, .. } = rig;
     relay.shutdown().await;
@@ -80,7 +81,7 @@ async fn what_does_not_end_is_cut_off() {
     let bytes = deposit(owner.send, &owner.capability(1, rig.now()), &frame(1)).to_bytes(&rig.host);
     let mut slow = rig.connect().await;
     slow.write(&bytes[..bytes.len() - 1]).await;
-    sleep(Duration::from_millis(100)).await;
+    until(&rig, "body_bytes", 2048).await;
     let start = Instant::now();
     let Rig { relay, log, .. } = rig;
     relay.shutdown().await;

@@ -10,6 +10,8 @@ use sealwire_relay::{
 };
 
 use crate::{
+    connections::until,
+    http::Http,
     people::{Agent, Owner, add_page, claim, deposit, page},
     rig::{Rig, frame},
 };
@@ -279,10 +281,12 @@ async fn bodies_that_never_end_do_not_take_the_memory_of_others() {
         connection.write(&big[..big.len() - 1]).await;
         slow.push(connection);
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    until(&rig, "body_bytes", 3 * 65_536).await;
     let answer = rig.deposit(&owner, &frame(1)).await;
     assert_eq!(answer.problem(), Problem::Unavailable);
     assert_eq!(answer.header("retry-after"), Some("1"));
+    let other = deposit(owner.send, &capability, &frame(1));
+    Http::connect_from([127, 0, 0, 2], rig.address).await.ask(&other).await.is(202);
     for mut connection in slow {
         connection.write(&big[big.len() - 1..]).await;
         connection.answer().await.expect("an answer").is(202);

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use sealwire_relay::{Problem, wire::Operation};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 /// A request.
@@ -107,6 +107,15 @@ impl Http {
         let stream = TcpStream::connect(address).await.expect("a connection");
         stream.set_nodelay(true).expect("a socket");
         Self::over(stream, &address.to_string())
+    }
+}
+
+impl Http {
+    /// Connects from this address of the loopback interface, which has many.
+    pub(crate) async fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((source, 0).into()).expect("an address of this machine");
+        Self::over(socket.connect(address).await.expect("a connection"), &address.to_string())
     }
 }
 

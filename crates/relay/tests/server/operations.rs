@@ -1,7 +1,5 @@
 //! Each of the thirteen operations, as it should go.
 
-use std::time::Duration;
-
 use sealwire_core::{kdf, secret::Secret};
 use sealwire_relay::{
     MessageId, Problem, Token,
@@ -11,6 +9,7 @@ use sealwire_relay::{
 };
 
 use crate::{
+    connections::until,
     http::Ask,
     people::{Agent, Owner, add_page, claim, deposit, deposit_as, page},
     rig::{Rig, frame},
@@ -167,7 +166,7 @@ async fn a_fetch_waits_for_what_arrives() {
     let mut reader = rig.connect().await;
     let wait = rig.signed(&owner, &owner.fetch(0, 10, 60), &[]);
     reader.write(&wait.to_bytes(&rig.host)).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    until(&rig, "readers", 1).await;
     rig.deposit(&owner, &frame(5)).await.is(202);
     let answer = reader.answer().await.expect("an answer");
     let messages = Messages::from_bytes(&answer.is(200).body).expect("messages").messages;
@@ -200,7 +199,7 @@ async fn the_owner_is_told_when_keys_run_low() {
     // Whoever waits is told at once.
     let mut reader = rig.connect().await;
     reader.write(&rig.signed(&owner, &owner.fetch(0, 1, 60), &[]).to_bytes(&rig.host)).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    until(&rig, "readers", 1).await;
     rig.claim(&alice, &bob, &claim()).await;
     let answer = reader.answer().await.expect("an answer");
     assert!(Messages::from_bytes(&answer.is(200).body).expect("messages").prekeys_low);

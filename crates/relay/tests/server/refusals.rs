@@ -7,6 +7,7 @@ use sealwire_relay::{
 };
 
 use crate::{
+    connections::until,
     http::{Ask, Http},
     people::{Agent, Owner, Signs, add_page, claim, deposit, page},
     rig::{Rig, frame},
@@ -315,7 +316,7 @@ async fn there_are_as_many_pages_and_readers_as_are_kept() {
         reader.write(&rig.signed(&owner, &owner.fetch(0, 1, 60), &[]).to_bytes(&rig.host)).await;
         waiting.push(reader);
     }
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    until(&rig, "readers", 2).await;
     let third = rig.ask_signed(&owner, &owner.fetch(0, 1, 60), &[]).await;
     assert_eq!(third.problem(), Problem::Quota);
 }
