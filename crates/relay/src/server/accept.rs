@@ -37,8 +37,7 @@ pub(super) async fn run(
         match accepted {
             Ok((stream, _)) => take(&shared, stream, &connections, side),
             Err(error) => {
-                shared
-                    .log_now_and_then(|| Event::AcceptFailed { reason: error.kind().to_string() });
+                shared.log_now_and_then(|| Event::AcceptFailed { reason: error.to_string() });
                 sleep(PAUSE).await;
             }
         }
