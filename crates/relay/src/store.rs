@@ -160,8 +160,9 @@ pub trait Nonces: Send + Sync + fmt::Debug {
 
 /// All that a relay keeps.
 pub trait Store: Directory + Mailboxes + Nonces {
-    /// Removes what has expired, at most about `limit` rows of each kind. Says whether there is
-    /// more to do.
+    /// Removes some of what has expired, at most about `limit` rows of each kind: a step of a pass
+    /// through everything. Says whether the pass goes on; it may then be some time before the next
+    /// one, since what has expired is not given to anybody anyway.
     fn sweep(&self, now: Timestamp, limit: u32) -> Pending<'_, bool>;
 
     /// The latest time that was ever given to it: keeps the later of that and `now`.

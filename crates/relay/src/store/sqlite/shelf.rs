@@ -42,7 +42,10 @@ pub(super) struct Slot<S> {
     /// The last change that its row has.
     pub(super) as_of: u64,
     pub(super) state: S,
+    /// Whether its row is older than it is.
     dirty: bool,
+    /// Whether it is among those that the next round writes.
+    listed: bool,
     used: bool,
 }
 
@@ -74,7 +77,7 @@ impl State for Stock {
 
 impl<S> Slot<S> {
     pub(super) const fn new(id: i64, as_of: u64, state: S) -> Self {
-        Self { id, as_of, state, dirty: false, used: true }
+        Self { id, as_of, state, dirty: false, listed: false, used: true }
     }
 }
 
@@ -117,7 +120,8 @@ impl<K: Copy + Eq + Hash, S: State> Shelf<K, S> {
     /// Puts a slot in, or takes it out.
     pub(super) fn put(&mut self, key: K, slot: Option<Slot<S>>) {
         match slot {
-            Some(slot) => {
+            Some(mut slot) => {
+                slot.listed = self.slots.get(&key).is_some_and(|before| before.listed);
                 self.weight = self.weight.saturating_add(slot.state.weight());
                 self.slots.insert(key, slot);
             }
@@ -131,8 +135,9 @@ impl<K: Copy + Eq + Hash, S: State> Shelf<K, S> {
     pub(super) fn touch(&mut self, key: &K) {
         if let Some(slot) = self.slots.get_mut(key) {
             self.weight = self.weight.saturating_add(1);
-            if !slot.dirty {
-                slot.dirty = true;
+            slot.dirty = true;
+            if !slot.listed {
+                slot.listed = true;
                 self.changed.push(*key);
             }
         }
@@ -147,6 +152,11 @@ impl<K: Copy + Eq + Hash, S: State> Shelf<K, S> {
     /// Begins a round.
     pub(super) fn begin(&mut self) {
         self.round = core::mem::take(&mut self.changed);
+        for key in &self.round {
+            if let Some(slot) = self.slots.get_mut(key) {
+                slot.listed = false;
+            }
+        }
         let slots = &self.slots;
         self.round.sort_by_cached_key(|key| core::cmp::Reverse(slots.get(key).map(|slot| slot.id)));
     }

@@ -12,9 +12,18 @@ use crate::ReceiveId;
 /// Where a pass through all mailboxes, devices and nonces has come to.
 #[derive(Debug, Default)]
 pub(super) struct Cursors {
+    done: Done,
     mailbox: Cursor<ReceiveId>,
     device: Cursor<Name>,
     nonce: i64,
+}
+
+/// What a pass has been through.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    mailboxes: bool,
+    devices: bool,
+    nonces: bool,
 }
 
 /// Where a pass through slots has come to.
@@ -40,10 +49,15 @@ impl Desk {
         limit: u32,
     ) -> Result<bool, Fault> {
         let limit = limit.max(1);
-        let mailboxes = self.sweep_mailboxes(connection, now, limit)?;
-        let devices = self.sweep_devices(connection, now, limit)?;
-        let nonces = self.sweep_nonces(connection, now, limit)?;
-        Ok(mailboxes || devices || nonces)
+        let Done { mailboxes, devices, nonces } = self.sweep.done;
+        let mailboxes = mailboxes || !self.sweep_mailboxes(connection, now, limit)?;
+        let devices = devices || !self.sweep_devices(connection, now, limit)?;
+        // There are always some that are too old: they go on while a long pass does.
+        let nonces = !self.sweep_nonces(connection, now, limit)? || nonces;
+        let is_over = mailboxes && devices && nonces;
+        self.sweep.done =
+            if is_over { Done::default() } else { Done { mailboxes, devices, nonces } };
+        Ok(!is_over)
     }
 
     fn sweep_mailboxes(
