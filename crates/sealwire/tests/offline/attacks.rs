@@ -261,6 +261,34 @@ async fn an_older_bundle_than_one_that_was_seen_is_refused() {
     assert!(matches!(error, Error::Ratchet(Ratchet::OlderBundle)), "{error:?}");
 }
 
+// attack T15: a relay that told Alice of one bundle and Carol of another cannot tell either of
+// both, and what each was told is told apart by its sequence.
+#[tokio::test]
+async fn two_bundles_of_one_sequence_are_told_apart() {
+    let (world, alice, bob) = World::published().await;
+    let carol = Place::new(3, &world.relay, &world.clock).start();
+    let one = published(&world, &bob).await;
+    // A replica from a copied disk signs another bundle under the same number.
+    let twin = Place { disk: Arc::default(), ..world.bob.clone() }.start();
+    twin.publish_prekeys().await.expect("publish");
+    let other = published(&world, &twin).await;
+    assert_ne!(one, other);
+    let shown_to = |published: Published| {
+        world.relay.on_bundle(move |_, _| Some(published.clone()));
+    };
+    world.relay.on_claim(|_| sealwire::delivery::Claimed::default());
+    shown_to(one.clone());
+    alice.send(bob.id(), b"?").await.expect("the first that she sees");
+    shown_to(other.clone());
+    carol.send(bob.id(), b"?").await.expect("the first that she sees");
+    for (agent, forked) in [(&alice, other), (&carol, one)] {
+        agent.close_sessions().await.expect("close");
+        shown_to(forked);
+        let error = refused(agent.send(bob.id(), b"?").await);
+        assert!(matches!(error, Error::Ratchet(Ratchet::ForkedBundle)), "{error:?}");
+    }
+}
+
 // attack T15
 #[tokio::test]
 async fn an_expired_bundle_or_card_is_refused() {

@@ -9,6 +9,7 @@ mod frozen;
 mod large;
 mod leaks;
 mod listen;
+mod mischief;
 mod policy;
 mod prekeys;
 mod relay;
