@@ -6,6 +6,8 @@ mod doctor;
 mod id;
 mod inspect;
 mod listen;
+mod relay;
+mod sessions;
 mod trust;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -54,6 +56,12 @@ enum Command {
     /// Pin, list and remove the peers that this agent knows
     #[command(subcommand)]
     Trust(trust::Command),
+    /// Show and close what there is between this agent and peers that may be away
+    #[command(subcommand)]
+    Sessions(sessions::Command),
+    /// Run a relay, and look after it
+    #[command(subcommand)]
+    Relay(relay::Command),
     /// Wait for a peer, then carry standard input and output to and from it
     Listen(listen::Args),
     /// Dial a peer, then carry standard input and output to and from it
@@ -98,6 +106,12 @@ fn run(cli: Cli, output: &Output, protection: &Protection) -> Result<ExitCode, F
             with(home()?, config, |home, config| connect::run(args, home, config, output))
         }
         Command::Inspect(args) => inspect::run(args, output),
+        Command::Relay(command) => {
+            with(home()?, config, |_, config| relay::run(command, config, output))
+        }
+        Command::Sessions(command) => {
+            with(home()?, config, |home, config| sessions::run(command, home, config, output))
+        }
         Command::Doctor(args) => {
             let home = home()?;
             let config = config(&home);

@@ -16,12 +16,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sealwire_relay::client::RelayUrl;
 use serde::Serialize;
 
 use self::layers::{Layers, variable};
 pub(crate) use self::{
-    setting::{Admit, SuiteChoice, Whole},
-    url::{Authority, RelayUrl},
+    setting::{Admit, Network, SuiteChoice, Whole},
+    url::Authority,
 };
 use crate::{
     error::{Exit, Failure},
@@ -50,10 +51,6 @@ pub(crate) struct Config {
 pub(crate) struct AgentConfig {
     /// The relay that has this agent's prekeys and mailboxes.
     pub(crate) relay: RelayUrl,
-    /// Further relays at which it leaves messages for peers.
-    pub(crate) other_relays: Vec<RelayUrl>,
-    /// How peers elsewhere name that relay, where it is another name.
-    pub(crate) public_relay: Option<RelayUrl>,
     /// Certificates of authorities that are trusted beside those of the system.
     pub(crate) ca_file: Option<PathBuf>,
     /// Whether relays elsewhere may be reached without TLS.
@@ -74,11 +71,14 @@ pub(crate) struct RelayConfig {
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) admin_anywhere: bool,
     pub(crate) data: PathBuf,
+    /// The most that the database takes on disk; 0 is without limit.
+    pub(crate) database_mib: Whole<0, 1_000_000_000>,
     pub(crate) tls_certificate: Option<PathBuf>,
     pub(crate) tls_key: Option<PathBuf>,
     pub(crate) plain_http_anywhere: bool,
     /// Its names, as they stand in agents' configurations.
     pub(crate) authorities: Vec<Authority>,
+    pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) rates: RelayRates,
     pub(crate) connections: Whole<1, 1_000_000>,
     pub(crate) connections_per_address: Whole<1, 1_000_000>,
@@ -184,9 +184,8 @@ impl Config {
     /// What no value by itself can say.
     fn check(&self) -> Result<(), Failure> {
         let Self { agent, relay, .. } = self;
-        let mut relays = std::iter::once(&agent.relay).chain(&agent.other_relays);
-        if let Some(exposed) = relays.find(|relay| relay.is_exposed() && !agent.plain_http_anywhere)
-        {
+        let exposed = Some(&agent.relay).filter(|relay| url::is_exposed(relay));
+        if let Some(exposed) = exposed.filter(|_| !agent.plain_http_anywhere) {
             let message = format!(
                 "{exposed} is not on this machine, and without TLS whoever is on the way sees who \
                  asks for what"
@@ -205,9 +204,7 @@ impl Config {
 impl AgentConfig {
     fn take(layers: &mut Layers) -> Result<Self, Failure> {
         Ok(Self {
-            relay: layers.take("agent.relay", RelayUrl::local())?,
-            other_relays: layers.take("agent.other_relays", Vec::new())?,
-            public_relay: layers.take("agent.public_relay", None)?,
+            relay: layers.take("agent.relay", url::local(RelayConfig::PORT)?)?,
             ca_file: layers.take("agent.ca_file", None)?,
             plain_http_anywhere: layers.take("agent.plain_http_anywhere", false)?,
             device: layers.take("agent.device", Whole::new(0))?,
@@ -231,10 +228,12 @@ impl RelayConfig {
             admin: layers.take("relay.admin", Some(local(Self::ADMIN_PORT)))?,
             admin_anywhere: layers.take("relay.admin_anywhere", false)?,
             data: layers.take("relay.data", home.file("relay"))?,
+            database_mib: layers.take("relay.database_mib", Whole::new(0))?,
             tls_certificate: layers.take("relay.tls_certificate", None)?,
             tls_key: layers.take("relay.tls_key", None)?,
             plain_http_anywhere: layers.take("relay.plain_http_anywhere", false)?,
             authorities: layers.take("relay.authorities", Vec::new())?,
+            trusted_proxies: layers.take("relay.trusted_proxies", Vec::new())?,
             rates: RelayRates::take(layers)?,
             connections: layers.take("relay.connections", Whole::new(16_384))?,
             connections_per_address: layers

@@ -2,6 +2,7 @@
 //! they should be.
 
 mod local;
+mod remote;
 
 use std::sync::Arc;
 
@@ -61,6 +62,7 @@ pub(crate) async fn examine(home: &Home, config: &Config, change_anchor: bool) -
     let mut checks = vec![configuration(config), local::home(home)];
     let card = local::card(home);
     checks.extend(card);
+    checks.extend(remote::relay(&config.agent).await);
     let keys = match agent::unlock(home) {
         Ok(keys) => Arc::new(keys),
         Err(failure) => {

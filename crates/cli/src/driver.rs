@@ -32,11 +32,6 @@ pub(crate) fn block_on_all<T>(
     result
 }
 
-/// The monotonic clock.
-pub(crate) fn now() -> tokio::time::Instant {
-    tokio::time::Instant::now()
-}
-
 /// Starts a thread, which ends with the process at the latest.
 pub(crate) fn start_thread(work: impl FnOnce() + Send + 'static) {
     thread::spawn(work);

@@ -17,15 +17,18 @@ mod error;
 mod event;
 mod home;
 mod input;
+mod journal;
 mod offline;
 mod output;
 mod passphrase;
 mod pipe;
 mod progress;
 mod protection;
+mod relay;
 mod stdio;
 mod text;
 mod view;
+mod whom;
 
 fn main() -> std::process::ExitCode {
     cmd::main()

@@ -1,25 +1,26 @@
-//! This agent with its state and its relay: what commands need that talk to peers which may be
-//! away.
+//! This agent with its state, for commands that look at it and send nothing.
 
-use std::sync::Arc;
+use std::{fs, path::PathBuf, sync::Arc};
 
 use sealwire::{
-    Agent, KnownPeers, Limits,
+    Agent, Limits,
     custody::FileKeyStore,
-    delivery::{Device, InProcess},
+    delivery::InProcess,
     store::{Anchor, FileAnchor, Options, SqliteStore},
 };
 
-use crate::{agent, config::Config, error::Failure, home::Home};
+use crate::{
+    agent,
+    config::{AgentConfig, Config},
+    error::Failure,
+    home::Home,
+};
 
-/// An agent, its state and its relay.
+/// An agent and its state.
 #[derive(Debug)]
 pub(crate) struct Offline {
     pub(crate) agent: Agent,
     pub(crate) store: Arc<SqliteStore>,
-    pub(crate) delivery: Arc<InProcess>,
-    /// This running state of the agent.
-    pub(crate) device: Device,
 }
 
 /// How the state is opened.
@@ -36,23 +37,19 @@ pub(crate) fn open(home: &Home, config: &Config) -> Result<Offline, Failure> {
     build(home, config, Arc::new(agent::unlock(home)?))
 }
 
-/// Builds the agent of keys that are unlocked.
+/// Builds the agent of keys that are unlocked. It reaches nobody: its delivery ends with it.
 pub(crate) fn build(
     home: &Home,
     config: &Config,
     keys: Arc<FileKeyStore>,
 ) -> Result<Offline, Failure> {
     let store = Arc::new(store(home, config, &keys, Opening::Checked)?);
-    let delivery = delivery();
-    let builder = agent::configure(agent::builder(home, keys)?, config);
     let mut limits = Limits::default();
     limits.inbox = usize::try_from(config.agent.inbox.get()).unwrap_or(usize::MAX);
-    let number = config.agent.device.get();
-    let builder = builder.limits(limits).outbound(KnownPeers).device(number);
-    let (state, relay) = (Arc::<SqliteStore>::clone(&store), Arc::<InProcess>::clone(&delivery));
-    let agent = builder.store(state).delivery(relay).build()?;
-    let device = Device { agent: agent.id().clone(), number };
-    Ok(Offline { agent, store, delivery, device })
+    let builder = agent::configure(agent::builder(home, keys)?, config).limits(limits);
+    let builder = builder.device(config.agent.device.get()).delivery(Arc::new(InProcess::new()));
+    let state = Arc::<SqliteStore>::clone(&store);
+    Ok(Offline { agent: builder.store(state).build()?, store })
 }
 
 /// The state on disk.
@@ -74,7 +71,8 @@ pub(crate) fn store(
     Ok(SqliteStore::open(&directory, keys, options).map_err(sealwire::Error::from)?)
 }
 
-/// What stands between this agent and its peers.
-fn delivery() -> Arc<InProcess> {
-    Arc::new(InProcess::new())
+/// Certificates of authorities beside those of the system.
+pub(crate) fn ca_pem(config: &AgentConfig) -> Result<Option<Vec<u8>>, Failure> {
+    let read = |path: &PathBuf| fs::read(path).map_err(|error| Failure::file("read", path, &error));
+    config.ca_file.as_ref().map(read).transpose()
 }

@@ -26,11 +26,6 @@ impl Output {
         Self { json }
     }
 
-    /// Whether a program reads what is printed.
-    pub(crate) fn is_json(self) -> bool {
-        self.json
-    }
-
     /// Whether a person watches standard error.
     pub(crate) fn is_watched(self) -> bool {
         !self.json && io::stderr().is_terminal()
@@ -42,18 +37,6 @@ impl Output {
         let mut stdout = io::stdout().lock();
         let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
         written.map_err(|error| Failure::stdout(&error))
-    }
-
-    /// Prints content as it is; on a terminal, as text that cannot move it.
-    pub(crate) fn content(self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        let written = if stdout.is_terminal() {
-            let text = text::lines(&String::from_utf8_lossy(bytes));
-            writeln!(stdout, "{}", text.trim_end_matches('\n'))
-        } else {
-            stdout.write_all(bytes)
-        };
-        written.and_then(|()| stdout.flush()).map_err(|error| Failure::stdout(&error))
     }
 
     /// Tells an event on standard error. Nothing depends on whether anyone reads it.

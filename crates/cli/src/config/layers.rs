@@ -101,7 +101,7 @@ pub(super) fn variable(key: &str) -> String {
 
 fn is_ours(name: &str) -> bool {
     let section = |section: &&str| name.starts_with(&variable(&format!("{section}.")));
-    SECTIONS.iter().any(|name| section(&name))
+    SECTIONS.iter().any(section)
 }
 
 /// What is wrong with a text as such, and where.

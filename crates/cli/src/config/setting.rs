@@ -6,8 +6,9 @@ use std::{
 };
 
 use sealwire::core::Suite;
+use sealwire_relay::client::RelayUrl;
 
-use super::url::{Authority, RelayUrl};
+use super::url::Authority;
 use crate::view::SuiteName;
 
 /// A value as it was given.
@@ -128,11 +129,11 @@ impl Setting for RelayUrl {
     }
 
     fn read(given: &Given, _base: &Path) -> Option<Self> {
-        Self::parse(text(given)?)
+        Self::parse(text(given)?).ok()
     }
 
     fn show(&self) -> String {
-        quoted(self.as_str())
+        quoted(&self.to_string())
     }
 }
 
@@ -148,6 +149,28 @@ impl Setting for Authority {
 
     fn show(&self) -> String {
         quoted(self.as_str())
+    }
+}
+
+/// Addresses with a common beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Network {
+    text: String,
+    pub(crate) network: sealwire_relay::server::Network,
+}
+
+impl Setting for Network {
+    fn allowed() -> String {
+        "an IP address, or the beginning of some, as \"192.0.2.7\" or \"2001:db8::/32\"".to_owned()
+    }
+
+    fn read(given: &Given, _base: &Path) -> Option<Self> {
+        let text = text(given)?;
+        Some(Self { text: text.to_owned(), network: text.parse().ok()? })
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.text)
     }
 }
 

@@ -23,7 +23,7 @@ fn origin(config: &Config, key: &str) -> Origin {
 #[test]
 fn without_file_and_environment_the_defaults_stand() {
     let config = Config::from_layers(None, [], &home()).expect("the defaults");
-    assert_eq!(config.agent.relay.as_str(), "http://127.0.0.1:7600");
+    assert_eq!(config.agent.relay.to_string(), "http://127.0.0.1:7600");
     assert_eq!(config.relay.listen.to_string(), "127.0.0.1:7600");
     assert_eq!(config.relay.data, Path::new("/home/agent/relay"));
     assert_eq!(config.log.directory, Path::new("/home/agent/relay/log"));
@@ -44,7 +44,7 @@ fn the_environment_stands_over_the_file_and_the_file_over_the_defaults() {
         retention_days = 0x07\n";
     let environment = [
         ("SEALWIRE_RELAY_LISTEN", "[::1]:9"),
-        ("SEALWIRE_AGENT_OTHER_RELAYS", "https://a.example, https://b.example"),
+        ("SEALWIRE_RELAY_AUTHORITIES", "a.example, b.example:8443"),
         ("SEALWIRE_AGENT_ADMIT", "anyone"),
         ("SEALWIRE_AGENT_CA_FILE", "ca.pem"),
         ("SEALWIRE_RELAY_ADMIN", ""),
@@ -62,17 +62,23 @@ fn the_environment_stands_over_the_file_and_the_file_over_the_defaults() {
     assert_eq!(config.log.retention_days.get(), 7);
     assert_eq!(origin(&config, "log.retention_days"), Origin::File { line: 7 });
     assert_eq!(config.agent.ca_file.as_deref(), Some(Path::new("ca.pem")));
-    let others: Vec<&str> = config.agent.other_relays.iter().map(RelayUrl::as_str).collect();
-    assert_eq!(others, ["https://a.example", "https://b.example"]);
+    let names: Vec<&str> = config.relay.authorities.iter().map(Authority::as_str).collect();
+    assert_eq!(names, ["a.example", "b.example:8443"]);
     assert_eq!(config.agent.admit, Admit::Anyone);
     assert_eq!(origin(&config, "agent.device"), Origin::Default);
     assert_eq!(config.file(), Some(Path::new(PLACE)));
 }
 
+/// That a file is refused, and what is said of it.
+fn refused(text: &str, said: &str) {
+    let failure = config(text, &[]).expect_err(text);
+    assert!(failure.message().starts_with(said), "{text}\n{}\n{said}", failure.message());
+    assert_eq!(failure.exit(), Exit::Usage, "{text}");
+}
+
 // attack T32
 #[test]
-fn what_is_wrong_is_named_with_its_line() {
-    let allowed = "an IP address and a port, as \"127.0.0.1:7600\" or \"[::]:443\"";
+fn what_is_unknown_is_named_with_its_line_and_the_nearest() {
     for (text, said) in [
         (
             "[relay]\nlisen = \"\"",
@@ -87,13 +93,22 @@ fn what_is_wrong_is_named_with_its_line() {
         ("listen = \"\"", "line 1 of /etc/agent/sealwire.toml: unknown section [listen]"),
         ("relay = 3", "line 1 of /etc/agent/sealwire.toml: relay is a section: write [relay]"),
         ("[[relay]]\n", "line 1 of /etc/agent/sealwire.toml: relay is a section: write [relay]"),
+    ] {
+        refused(text, said);
+    }
+}
+
+// attack T32
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    for (text, said) in [
         (
             "[relay]\n\nlisten = 7600",
-            &format!("line 3 of /etc/agent/sealwire.toml: relay.listen must be {allowed}"),
+            "line 3 of /etc/agent/sealwire.toml: relay.listen must be an IP address and a port, as",
         ),
         (
             "[relay]\nlisten = \"localhost:7600\"",
-            &format!("line 2 of /etc/agent/sealwire.toml: relay.listen must be {allowed}"),
+            "line 2 of /etc/agent/sealwire.toml: relay.listen must be an IP address and a port, as",
         ),
         (
             "[relay]\nplain_http_anywhere = 1",
@@ -127,6 +142,15 @@ fn what_is_wrong_is_named_with_its_line() {
             "[log]\ndirectory = \"a\\u0000b\"",
             "line 2 of /etc/agent/sealwire.toml: log.directory must be a path, relative to the directory of the file",
         ),
+    ] {
+        refused(text, said);
+    }
+}
+
+// attack T32
+#[test]
+fn what_does_not_fit_together_is_named() {
+    for (text, said) in [
         (
             "[agent]\nadmit = \"all\"",
             "line 2 of /etc/agent/sealwire.toml: agent.admit must be one of \"pinned\", \"anyone\"",
@@ -136,20 +160,20 @@ fn what_is_wrong_is_named_with_its_line() {
             "line 2 of /etc/agent/sealwire.toml: agent.suite must be one of \"fastest\", \"aes-256-gcm\", \"chacha20-poly1305\"",
         ),
         (
-            "[agent]\nother_relays = [1]",
-            "line 2 of /etc/agent/sealwire.toml: agent.other_relays must be a list, of which each item is the address of a relay",
+            "[relay]\nauthorities = [1]",
+            "line 2 of /etc/agent/sealwire.toml: relay.authorities must be a list, of which each item is a name as it stands in an address",
         ),
         (
-            "[agent]\nother_relays = \"https://a.example\"",
-            "line 2 of /etc/agent/sealwire.toml: agent.other_relays must be a list, of which each item is the address of a relay",
+            "[relay]\nauthorities = \"a.example\"",
+            "line 2 of /etc/agent/sealwire.toml: relay.authorities must be a list, of which each item is a name as it stands in an address",
         ),
         (
             "[agent]\nrelay = \"http://relay.example\"",
             "http://relay.example is not on this machine",
         ),
         (
-            "[agent]\nother_relays = [\"http://relay.example\"]",
-            "http://relay.example is not on this machine",
+            "[agent]\nrelay = \"https://me:word@relay.example\"",
+            "line 2 of /etc/agent/sealwire.toml: agent.relay must be the address of a relay",
         ),
         ("[relay]\ntls_key = \"key.pem\"", "relay.tls_certificate and relay.tls_key go together"),
         ("[relay]\nlisten = \"\n", "line 2 of /etc/agent/sealwire.toml: this is not TOML: "),
@@ -164,9 +188,7 @@ fn what_is_wrong_is_named_with_its_line() {
             "line 2 of /etc/agent/sealwire.toml: unknown key agent.\\u{1b}[2J",
         ),
     ] {
-        let failure = config(text, &[]).expect_err(text);
-        assert!(failure.message().starts_with(said), "{text}\n{}\n{said}", failure.message());
-        assert_eq!(failure.exit(), Exit::Usage, "{text}");
+        refused(text, said);
     }
 }
 
@@ -266,8 +288,7 @@ fn shown(config: &Config) -> String {
 
 #[test]
 fn what_is_shown_is_a_file_with_the_same_values() {
-    let text =
-        "[agent]\nother_relays = [\"https://a.example\"]\nanchor = \"\u{e9} \\\"\\\\ \\u0007\"\n";
+    let text = "[relay]\nauthorities = [\"a.example\", \"b.example\"]\n[agent]\nanchor = \"\u{e9} \\\"\\\\ \\u0007\"\n";
     let before = config(text, &[]).expect("a configuration");
     let after = config(&shown(&before), &[]).expect("what is shown is a file");
     assert_eq!(shown(&before), shown(&after));
