@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use sealwire_testkit::leak;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -98,6 +99,92 @@ impl Agent {
         let address = address.to_string();
         let args = [&["connect", address.as_str(), "--json"], args].concat();
         sealwire(self.home(), &args).start(stdin)
+    }
+}
+
+/// A relay in a process of its own, with its data in a directory of its own.
+pub(crate) struct Relay {
+    directory: TempDir,
+    running: Option<Running>,
+    /// Where agents connect, the same after each start.
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Relay {
+    /// A relay on free ports, without limits by the minute.
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let limits = ["claims_per_caller", "claims_per_target", "claims_per_address"]
+            .into_iter()
+            .chain(["mailboxes_per_address", "publications_per_address", "contacts_per_address"]);
+        let limits: String = limits.map(|limit| format!("{limit} = 0\n")).collect();
+        file(directory.path(), "sealwire.toml", format!("[relay]\n{limits}").as_bytes());
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut relay = Self { directory, running: None, address: any, admin: any };
+        relay.restart();
+        relay
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where agents find it.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let mut running = self.running.take().expect("it runs");
+        running.kill();
+        running.wait();
+    }
+
+    /// Starts it again, where it was.
+    pub(crate) fn restart(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        let (listen, admin) = (self.address.to_string(), self.admin.to_string());
+        let args = ["relay", "run", "--listen", &listen, "--admin", &admin, "--json"];
+        let mut running = sealwire(self.home(), &args).start(Some(b""));
+        let listening = running.event("listening");
+        let address = |name: &str| listening[name].as_str().expect("an address").parse();
+        self.address = address("address").expect("an address");
+        self.admin = address("admin").expect("an address");
+        self.running = Some(running);
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn stop(&mut self) -> Done {
+        let running = self.running.take().expect("it runs");
+        running.terminate();
+        running.wait()
+    }
+
+    /// What it says of itself.
+    pub(crate) fn status(&self) -> Value {
+        let admin = self.admin.to_string();
+        let asked = sealwire(self.home(), &["relay", "status", "--admin", &admin, "--json"]);
+        let done = asked.run(b"");
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        done.json()
+    }
+
+    /// Every byte that it has on disk.
+    pub(crate) fn on_disk(&self) -> Vec<u8> {
+        fn collect(directory: &Path, found: &mut Vec<u8>) {
+            for entry in fs::read_dir(directory).expect("there") {
+                let path = entry.expect("there").path();
+                match path.is_dir() {
+                    true => collect(&path, found),
+                    false => found.extend(fs::read(path).expect("readable")),
+                }
+            }
+        }
+        let mut found = Vec::new();
+        collect(&self.home().join("relay"), &mut found);
+        found
     }
 }
 
@@ -192,9 +279,25 @@ impl Running {
         }
     }
 
+    /// Types a line on standard input.
+    pub(crate) fn type_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("it was left open");
+        stdin.write_all(format!("{line}\n").as_bytes()).expect("it reads");
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process"), signal).expect("it runs");
     }
 
     /// Waits for the end.
