@@ -128,6 +128,10 @@
 //! }
 //! ```
 //!
+//! A message that does not fit a frame, of whatever length, goes by [`Agent::send_large`] and is
+//! found in [`Inbox::large`]. Agents whose owners sit at two screens get each other's card by
+//! [`pairing`].
+//!
 //! # Which handshake
 //!
 //! [`Handshake::select`] looks at what is known of the peer, and at nothing else:
@@ -191,6 +195,8 @@
 //! - A message to an offline peer is secret as the [`ratchet`] says: the first ones as long as the
 //!   peer's prekeys are, the later ones forward secret, and healing as both sides talk. Whether
 //!   it arrives is up to the delivery; it sees mailboxes, times and four sizes, not who talks.
+//! - An agent answers the first parts of a large message by itself, where policy accepts the
+//!   sender: a peer learns so that it runs. It answers nothing else.
 //! - State must not be copied or put back: see [`store`] for what is detected.
 //! - A channel is authenticated to its end: a cut is an error, never an end of stream. It lives
 //!   an hour by default, then a fresh handshake is due.

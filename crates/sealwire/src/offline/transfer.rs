@@ -172,7 +172,7 @@ impl Agent {
         R: AsyncRead + Unpin + Send,
     {
         let mut run = Run::begin(&self.inner, to.into(), source, transfer).await?;
-        run.to_the_end().await
+        run.complete().await
     }
 }
 
@@ -258,7 +258,7 @@ impl<'a, 'b> Run<'a, 'b> {
         Ok(())
     }
 
-    async fn to_the_end(&mut self) -> Result<MessageId, Error> {
+    async fn complete(&mut self) -> Result<MessageId, Error> {
         let mut last_moved = self.agent.clock.elapsed();
         let mut wait = FIRST_WAIT;
         loop {

@@ -22,7 +22,7 @@ pub(super) const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// let code = Code::parse("4k7m-2qxd")?;
 /// assert_eq!(code.to_string(), "4K7M-2QXD");
 /// // As it is read, heard and typed.
-/// assert_eq!(Code::parse(" o1l-i 0AaB b")?, Code::parse("0111-0AAB-B")?);
+/// assert_eq!(Code::parse(" o1l-i 0AaB")?, Code::parse("0111-0AAB")?);
 /// # Ok::<(), sealwire::pairing::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]

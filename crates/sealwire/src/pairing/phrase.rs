@@ -82,11 +82,11 @@ mod tests {
         };
         assert_eq!(said(0), "bab-bab-bab-bab");
         assert_eq!(said((1 << 40) - 1), "zuz-zuz-zuz-zuz");
-        // Syllables of 10 bits from the left: 0b0001_01_0010, then 0b0011_10_0100, then …
-        assert_eq!(
-            said(0b0001_01_0010 << 30 | 0b0011_10_0100 << 20 | 0b0101_11_0110 << 10 | 7),
-            "dif-goh-juk-bal"
-        );
+        let syllable = |first: u64, vowel: u64, last: u64| first << 6 | vowel << 4 | last;
+        let syllables =
+            [syllable(1, 1, 2), syllable(3, 2, 4), syllable(5, 3, 6), syllable(0, 0, 7)];
+        let bits = syllables.into_iter().fold(0, |bits, syllable| bits << 10 | syllable);
+        assert_eq!(said(bits), "dif-goh-juk-bal");
         let all: std::collections::BTreeSet<String> = (0..40).map(|bit| said(1 << bit)).collect();
         assert_eq!(all.len(), 40);
         let syllables: std::collections::BTreeSet<String> = (0..1024).map(said).collect();

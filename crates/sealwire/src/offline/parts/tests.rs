@@ -121,20 +121,7 @@ async fn parts_in_any_division_and_order_make_the_whole() {
     ];
     for (name, parts) in table {
         for taking in [false, true] {
-            let mut receiver = Receiver::new();
-            let mut found = (Vec::new(), false);
-            for part in &parts {
-                assert!(receiver.offer(1, part).is_none(), "{name}");
-                receiver.restart();
-                if taking {
-                    let (bytes, done) = receiver.take(true).await.expect("whole");
-                    found.0.extend(bytes);
-                    found.1 |= done;
-                }
-            }
-            if !taking {
-                found = receiver.take(true).await.expect("whole");
-            }
+            let (receiver, found) = feed(&parts, taking).await;
             assert_eq!((&found.0[..], found.1), (WHOLE, true), "{name}");
             assert_eq!((receiver.rows(), receiver.failures()), (0, vec![]), "{name}");
             for part in &parts {
@@ -143,6 +130,23 @@ async fn parts_in_any_division_and_order_make_the_whole() {
             assert_eq!(receiver.take(true).await.expect("nothing"), (vec![], false), "{name}");
         }
     }
+}
+
+/// A receiver that dies after each part, and what its application has found: after each, or at
+/// the end.
+async fn feed(parts: &[Part], taking: bool) -> (Receiver, (Vec<u8>, bool)) {
+    let mut receiver = Receiver::new();
+    let mut found = (Vec::new(), false);
+    for (number, part) in (1..).zip(parts) {
+        assert!(receiver.offer(1, part).is_none());
+        receiver.restart();
+        if taking || number == parts.len() {
+            let (bytes, done) = receiver.take(true).await.expect("well");
+            found.0.extend(bytes);
+            found.1 |= done;
+        }
+    }
+    (receiver, found)
 }
 
 // attack T25
@@ -268,8 +272,7 @@ async fn a_peer_has_so_many_large_messages_under_way_and_no_more() {
 // CON-13
 #[tokio::test]
 async fn room_is_counted_and_what_comes_next_always_has_some() {
-    let mut limits = Limits::default();
-    (limits.large_kib_per_peer, limits.large_kib) = (4, 6);
+    let limits = Limits { large_kib_per_peer: 4, large_kib: 6, ..Limits::default() };
     let mut receiver = Receiver::with(limits);
     let other = ContactKey::draw().expect("random");
     let kib = [7; 1024];
@@ -294,8 +297,7 @@ async fn room_is_counted_and_what_comes_next_always_has_some() {
 // CON-13
 #[tokio::test]
 async fn what_keeps_all_room_and_leads_nowhere_is_given_up() {
-    let mut limits = Limits::default();
-    limits.large_kib_per_peer = 4;
+    let limits = Limits { large_kib_per_peer: 4, ..Limits::default() };
     let receiver = Receiver::with(limits);
     let kib = [7; 1024];
     assert!(receiver.offer(1, &part(1024, &kib)).is_none());
@@ -321,7 +323,7 @@ fn rows_are_read_as_they_were_written() {
     for cut in 0..value.len() {
         let read = Large::from_value(&value[..cut]);
         // A row may end behind any stretch; the store knows that it is whole.
-        let whole = (value.len() - cut) % 16 == 0 && value.len() - cut <= 48;
+        let whole = (value.len() - cut).is_multiple_of(16) && value.len() - cut <= 48;
         assert_eq!(read.is_ok(), whole, "{cut}");
     }
 }
