@@ -61,6 +61,7 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// used up, since ids ascend. [`Outcome::Quota`] beyond
     /// [`MAX_PAGES`](crate::limits::MAX_PAGES), [`Outcome::Absent`] for a device of which nothing
     /// is published.
+    // REL-26
     fn add_page<'a>(
         &'a self,
         now: Timestamp,
@@ -77,6 +78,7 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// counter, and no key goes out twice. The same caller, device and nonce get the same keys
     /// for [`CLAIM_LIFETIME`](crate::limits::CLAIM_LIFETIME), unless they got none at all. `None`
     /// for an unknown device.
+    // REL-27
     fn claim<'a>(
         &'a self,
         now: Timestamp,
@@ -102,6 +104,7 @@ pub struct Taken {
 pub trait Mailboxes: Send + Sync + fmt::Debug {
     /// Makes a mailbox. The same again is [`Outcome::Known`]; another under either id is
     /// [`Outcome::Conflict`].
+    // REL-13
     fn create<'a>(
         &'a self,
         now: Timestamp,
@@ -115,18 +118,21 @@ pub trait Mailboxes: Send + Sync + fmt::Debug {
     /// Revokes tokens, or all with a new secret, which forgets those that were revoked singly.
     /// [`Outcome::Quota`] beyond [`MAX_REVOKED`](crate::limits::MAX_REVOKED),
     /// [`Outcome::Absent`] when there is no such mailbox.
+    // REL-17
     fn revoke<'a>(&'a self, id: &'a ReceiveId, revoke: &'a Revoke) -> Pending<'a, Outcome>;
 
     /// What a deposit is judged by.
     fn entrance<'a>(&'a self, id: &'a SendId) -> Pending<'a, Option<Entrance>>;
 
     /// Takes frames, in one transaction: for each, in order, what became of it.
+    // REL-18, REL-19, REL-24
     fn append<'a>(&'a self, now: Timestamp, batch: &'a [Deposit]) -> Pending<'a, Vec<Appended>>;
 
     /// The oldest messages behind `after` that have not expired, within
     /// [`MAX_FETCH`](crate::limits::MAX_FETCH) and
     /// [`MAX_FETCH_LEN`](crate::limits::MAX_FETCH_LEN), and whether there are more. `None` when
     /// there is no such mailbox. Also notes that the mailbox is read.
+    // REL-21, REL-23
     fn fetch<'a>(
         &'a self,
         now: Timestamp,
@@ -137,6 +143,7 @@ pub trait Mailboxes: Send + Sync + fmt::Debug {
 
     /// Removes messages for good, and remembers their ids for as long as they would have lived.
     /// Gives how many were there, `None` when there is no such mailbox.
+    // REL-22
     fn ack<'a>(
         &'a self,
         now: Timestamp,

@@ -34,6 +34,7 @@ pub(super) struct Meta {
     /// One more each time that the store is opened.
     pub(super) epoch: u64,
     /// One-time keys that were added before this epoch are void.
+    // REL-32
     pub(super) void: u64,
     /// It is a copy that has not been opened.
     pub(super) copy: u64,
