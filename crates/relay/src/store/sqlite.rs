@@ -40,6 +40,7 @@ use self::{
     desk::{Desk, Fault, name, sql_number},
     entrances::Entrances,
     files::Home,
+    mailboxes::Plan,
     readers::{READERS, Readers, ended},
     schema::{LADDER, Role, connect},
     shelf::Pace,
@@ -80,6 +81,9 @@ pub struct SqliteStore {
     threads: Vec<JoinHandle<()>>,
     /// Released last, after the database is closed.
     home: Arc<Home>,
+    /// Whether the disk is full once.
+    #[cfg(test)]
+    pub(super) fault: Arc<core::sync::atomic::AtomicBool>,
 }
 
 /// How a store is opened.
@@ -138,6 +142,8 @@ impl SqliteStore {
         let (jobs, work) = channel();
         let writer =
             Writer::new(connection, desk, Arc::clone(&home), Arc::clone(&entrances), checkpoints);
+        #[cfg(test)]
+        let fault = Arc::clone(&writer.fault);
         let checkpointer = connect(&path, Role::Checkpointer)?;
         let (ask, queries) = channel();
         let queries = Arc::new(Mutex::new(queries));
@@ -151,7 +157,15 @@ impl SqliteStore {
             let queries = Arc::clone(&queries);
             threads.push(driver::start(move || readers::read(&connection, &queries)));
         }
-        Ok(Self { jobs: Some(jobs), readers: Some(Readers(ask)), entrances, threads, home })
+        Ok(Self {
+            jobs: Some(jobs),
+            readers: Some(Readers(ask)),
+            entrances,
+            threads,
+            home,
+            #[cfg(test)]
+            fault,
+        })
     }
 
     /// Has the writer do something, and waits until it is stored.
@@ -163,25 +177,35 @@ impl SqliteStore {
         self.job(len, false, work).await
     }
 
-    /// The same for what makes room, which is tried on a full disk too.
-    async fn remove<T: Send + 'static>(
+    /// The same for what makes room or needs none, which is tried on a full disk too.
+    async fn spare<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Desk, &Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.job(SMALL, true, work).await
+        self.job(0, true, work).await
     }
 
     async fn job<T: Send + 'static>(
         &self,
         len: usize,
-        makes_room: bool,
+        spare: bool,
         work: impl FnMut(&mut Desk, &Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.ask(len, spare, work)?.await.map_err(|_| ended())?
+    }
+
+    /// Has the writer do something, whoever waits for it.
+    fn ask<T: Send + 'static>(
+        &self,
+        len: usize,
+        spare: bool,
+        work: impl FnMut(&mut Desk, &Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let task = Task { work, done: None, reply, len, makes_room };
+        let task = Task { work, done: None, reply, len, spare };
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(Box::new(task)).map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
+        Ok(answer)
     }
 
     async fn read<T: Send + 'static>(
@@ -260,7 +284,7 @@ impl Directory for SqliteStore {
 
     fn remaining<'a>(&'a self, now: Timestamp, of: &'a Device) -> Pending<'a, Remaining> {
         let name = name(of);
-        Box::pin(self.write(0, move |desk, connection| {
+        Box::pin(self.spare(move |desk, connection| {
             let slot = desk.device(connection, &name)?;
             Ok(slot.map(|slot| slot.state.remaining(now)).unwrap_or_default())
         }))
@@ -300,7 +324,7 @@ impl Mailboxes for SqliteStore {
 
     fn close<'a>(&'a self, id: &'a ReceiveId) -> Pending<'a, bool> {
         let id = *id;
-        Box::pin(self.remove(move |desk, connection| desk.close(connection, &id)))
+        Box::pin(self.spare(move |desk, connection| desk.close(connection, &id)))
     }
 
     fn revoke<'a>(&'a self, id: &'a ReceiveId, revoke: &'a Revoke) -> Pending<'a, Outcome> {
@@ -330,9 +354,16 @@ impl Mailboxes for SqliteStore {
     ) -> Pending<'a, Option<(Vec<Message>, bool)>> {
         let id = *id;
         Box::pin(async move {
-            let plan = self
-                .write(0, move |desk, connection| desk.plan(connection, now, &id, after, limit));
-            let Some((entries, more)) = plan.await? else { return Ok(None) };
+            let plan =
+                self.spare(move |desk, connection| desk.plan(connection, now, &id, after, limit));
+            let Some(Plan { entries, more, is_noted }) = plan.await? else { return Ok(None) };
+            if !is_noted {
+                // By itself, so that a full disk can be read. One that fails is made up for by the
+                // next.
+                drop(self.ask(SMALL, false, move |desk, connection| {
+                    desk.note_read(connection, now, &id)
+                })?);
+            }
             if entries.is_empty() {
                 return Ok(Some((Vec::new(), more)));
             }
@@ -348,7 +379,7 @@ impl Mailboxes for SqliteStore {
         sequences: &'a [u64],
     ) -> Pending<'a, Option<u32>> {
         let (id, sequences) = (*id, sequences.to_vec());
-        Box::pin(self.remove(move |desk, connection| desk.ack(connection, now, &id, &sequences)))
+        Box::pin(self.spare(move |desk, connection| desk.ack(connection, now, &id, &sequences)))
     }
 }
 
@@ -371,7 +402,7 @@ impl Nonces for SqliteStore {
 
 impl Store for SqliteStore {
     fn sweep(&self, now: Timestamp, limit: u32) -> Pending<'_, bool> {
-        Box::pin(self.remove(move |desk, connection| desk.sweep(connection, now, limit)))
+        Box::pin(self.spare(move |desk, connection| desk.sweep(connection, now, limit)))
     }
 
     fn mark(&self, now: Timestamp) -> Pending<'_, Timestamp> {
@@ -383,7 +414,7 @@ impl Store for SqliteStore {
 
     fn usage(&self) -> Pending<'_, Usage> {
         Box::pin(async move {
-            let usage = self.write(0, |desk, _| Ok(desk.usage())).await?;
+            let usage = self.spare(|desk, _| Ok(desk.usage())).await?;
             Ok(Usage { bytes: self.home.len(), ..usage })
         })
     }

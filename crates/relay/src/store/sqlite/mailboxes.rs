@@ -20,6 +20,16 @@ use crate::{
 /// How exactly it is known when a mailbox was read, in seconds: an hour.
 const READ_STEP: u64 = 60 * 60;
 
+/// Which messages an answer has.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) entries: Vec<Entry>,
+    /// There are more.
+    pub(super) more: bool,
+    /// It is known that the mailbox is read at this time.
+    pub(super) is_noted: bool,
+}
+
 /// A mailbox's row.
 struct Stored {
     id: i64,
@@ -214,7 +224,7 @@ impl Desk {
         Ok(Appended::Taken(sequence))
     }
 
-    /// Which messages an answer has, and whether there are more.
+    /// What is to be read for an answer.
     pub(super) fn plan(
         &mut self,
         connection: &Connection,
@@ -222,14 +232,31 @@ impl Desk {
         receive: &ReceiveId,
         after: u64,
         limit: u32,
-    ) -> Result<Option<(Vec<Entry>, bool)>, Fault> {
-        let Some(slot) = self.mailbox(connection, receive)? else { return Ok(None) };
-        let plan = slot.state.backlog.plan(now, after, limit);
-        if now.since(slot.state.backlog.read) >= READ_STEP {
-            slot.state.backlog.read = now;
-            self.mailboxes.touch_now(receive);
+    ) -> Result<Option<Plan>, Fault> {
+        let slot = self.mailbox(connection, receive)?;
+        Ok(slot.map(|slot| {
+            let backlog = &slot.state.backlog;
+            let (entries, more) = backlog.plan(now, after, limit);
+            Plan { entries, more, is_noted: now.since(backlog.read) < READ_STEP }
+        }))
+    }
+
+    /// Notes that a mailbox was read.
+    pub(super) fn note_read(
+        &mut self,
+        connection: &Connection,
+        now: Timestamp,
+        receive: &ReceiveId,
+    ) -> Result<(), Fault> {
+        if self.mailbox(connection, receive)?.is_none() {
+            return Ok(());
         }
-        Ok(Some(plan))
+        self.keep_mailbox(receive);
+        if let Some(slot) = self.mailboxes.slot(receive) {
+            slot.state.backlog.read = slot.state.backlog.read.max(now);
+        }
+        self.mailboxes.touch_now(receive);
+        Ok(())
     }
 
     pub(super) fn ack(

@@ -35,8 +35,8 @@ pub(super) trait Job: Send {
     /// Bytes that it writes, about.
     fn len(&self) -> usize;
 
-    /// Whether it makes room: such a job is tried on a full disk by itself.
-    fn makes_room(&self) -> bool;
+    /// Whether it makes room or needs none: such a job is tried on a full disk by itself.
+    fn is_spare(&self) -> bool;
 }
 
 /// A job of a function.
@@ -45,7 +45,7 @@ pub(super) struct Task<F, T> {
     pub(super) done: Option<T>,
     pub(super) reply: oneshot::Sender<Result<T, StoreError>>,
     pub(super) len: usize,
-    pub(super) makes_room: bool,
+    pub(super) spare: bool,
 }
 
 impl<F, T> Job for Task<F, T>
@@ -73,8 +73,8 @@ where
         self.len
     }
 
-    fn makes_room(&self) -> bool {
-        self.makes_room
+    fn is_spare(&self) -> bool {
+        self.spare
     }
 }
 
@@ -90,10 +90,13 @@ pub(super) struct Writer {
     since_restart: u64,
     /// Why nothing more is written.
     ended: Option<String>,
+    /// Whether the disk is full once, at the end of the next transaction.
+    #[cfg(test)]
+    pub(super) fault: Arc<core::sync::atomic::AtomicBool>,
 }
 
 impl Writer {
-    pub(super) const fn new(
+    pub(super) fn new(
         connection: Connection,
         desk: Desk,
         home: Arc<Home>,
@@ -109,6 +112,8 @@ impl Writer {
             since_checkpoint: 0,
             since_restart: 0,
             ended: None,
+            #[cfg(test)]
+            fault: Arc::default(),
         }
     }
 
@@ -151,12 +156,12 @@ impl Writer {
         self.checkpoint(len);
     }
 
-    /// On a full disk: what makes room is tried by itself.
+    /// On a full disk: what makes room or needs none is tried by itself.
     fn run_in_want(&mut self, batch: Vec<Box<dyn Job>>) {
         // What the log holds can be written over when it has been moved.
         self.restart_log();
         for mut job in batch {
-            let outcome = if job.makes_room() {
+            let outcome = if job.is_spare() {
                 self.attempt(core::slice::from_mut(&mut job))
             } else {
                 Err(StoreError::Full)
@@ -171,8 +176,15 @@ impl Writer {
             return Err(StoreError::Failed(reason.clone()));
         }
         let Self { connection, desk, .. } = self;
-        let done = transact(connection, desk, batch);
-        match done {
+        let before_commit = || {
+            #[cfg(test)]
+            if self.fault.swap(false, core::sync::atomic::Ordering::Relaxed) {
+                let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+                return Err(rusqlite::Error::SqliteFailure(full, None));
+            }
+            Ok(())
+        };
+        match transact(connection, desk, batch, before_commit) {
             Ok(()) => {
                 desk.stored();
                 self.entrances.forget(self.desk.stale.drain(..));
@@ -242,6 +254,7 @@ fn transact(
     connection: &Connection,
     desk: &mut Desk,
     batch: &mut [Box<dyn Job>],
+    before_commit: impl Fn() -> rusqlite::Result<()>,
 ) -> Result<(), Failed> {
     let early = |fault| Failed { fault, in_commit: false };
     let begun = connection.unchecked_transaction();
@@ -251,7 +264,8 @@ fn transact(
         job.run(desk, &transaction).map_err(early)?;
     }
     desk.finish(&transaction).map_err(early)?;
-    transaction.commit().map_err(|error| Failed { fault: error.into(), in_commit: true })
+    let committed = before_commit().and_then(|()| transaction.commit());
+    committed.map_err(|error| Failed { fault: error.into(), in_commit: true })
 }
 
 /// The same error for another job.

@@ -2,7 +2,7 @@
 
 mod expected;
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use sealwire_core::Timestamp;
@@ -20,23 +20,72 @@ const BOXES: u64 = 6;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Publish { of: u8, sequence: u64, bundle: u8, contact: bool },
-    Page { of: u8, kind: Kind, base: u32, count: u32, life: u64 },
-    Claim { of: u8, by: u32, nonce: u64 },
-    Remaining { of: u8 },
-    Published { of: u8 },
-    Create { of: u64, send: u64, lifetime: u64 },
-    Close { of: u64 },
-    Revoke { of: u64, tokens: Vec<u64>, secret: Option<u8> },
-    Entrance { of: u64 },
-    Append { all: Vec<(u64, u64, u64)> },
-    Fetch { of: u64, after: u64, limit: u32 },
-    Ack { of: u64, sequences: Vec<u64> },
-    Spend { signer: u32, nonce: u64 },
-    Pass { seconds: u64 },
-    Sweep { limit: u32 },
+    Publish {
+        of: u8,
+        sequence: u64,
+        bundle: u8,
+        contact: bool,
+    },
+    Page {
+        of: u8,
+        kind: Kind,
+        base: u32,
+        count: u32,
+        life: u64,
+    },
+    Claim {
+        of: u8,
+        by: u32,
+        nonce: u64,
+    },
+    Remaining {
+        of: u8,
+    },
+    Published {
+        of: u8,
+    },
+    Create {
+        of: u64,
+        send: u64,
+        lifetime: u64,
+    },
+    Close {
+        of: u64,
+    },
+    Revoke {
+        of: u64,
+        tokens: Vec<u64>,
+        secret: Option<u8>,
+    },
+    Entrance {
+        of: u64,
+    },
+    Append {
+        all: Vec<(u64, u64, u64)>,
+    },
+    Fetch {
+        of: u64,
+        after: u64,
+        limit: u32,
+    },
+    Ack {
+        of: u64,
+        sequences: Vec<u64>,
+    },
+    Spend {
+        signer: u32,
+        nonce: u64,
+    },
+    Pass {
+        seconds: u64,
+    },
+    Sweep {
+        limit: u32,
+    },
     Restart,
     Crash,
+    /// The disk is full when the next operation is stored.
+    Full,
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -78,6 +127,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (1_u32..5).prop_map(|limit| Op::Sweep { limit }),
         2 => Just(Op::Restart),
         2 => Just(Op::Crash),
+        6 => Just(Op::Full),
     ]
 }
 
@@ -151,7 +201,7 @@ async fn run(store: &dyn Store, now: Timestamp, op: &Op) -> Result<Seen, StoreEr
             let usage = store.usage().await?;
             Seen::Usage(usage.devices, usage.mailboxes, usage.messages)
         }
-        Op::Pass { .. } | Op::Restart | Op::Crash => Seen::Nothing,
+        Op::Pass { .. } | Op::Restart | Op::Crash | Op::Full => Seen::Nothing,
     })
 }
 
@@ -164,18 +214,32 @@ fn owner(op: &Op) -> Option<u64> {
     }
 }
 
-/// Runs operations on a store and on the model. `restart` gives the store anew, or as it is after
-/// a crash.
-async fn schedule<S: Store>(mut store: S, ops: &[Op], restart: impl Fn(S, bool) -> S) {
+/// What befalls a store.
+trait Fate<S> {
+    /// The store anew, or as it is after a crash.
+    fn restart(&mut self, store: S, crash: bool) -> S;
+
+    /// Whether the disk is full when something is stored next; says whether it still was.
+    fn fill(&self, store: &S, full: bool) -> bool;
+}
+
+/// Runs operations on a store and on the model.
+async fn schedule<S: Store>(mut store: S, ops: &[Op], mut fate: impl Fate<S>) {
     let (mut model, mut now) = (Model::default(), at(0));
     for (step, op) in ops.iter().enumerate() {
         match op {
             Op::Pass { seconds } => now = now.plus(*seconds),
-            Op::Restart => store = restart(store, false),
-            Op::Crash => store = restart(store, true),
+            Op::Restart => store = fate.restart(store, false),
+            Op::Crash => store = fate.restart(store, true),
+            Op::Full => drop(fate.fill(&store, true)),
             _ => {}
         }
-        let seen = run(&store, now, op).await.expect("nothing fails");
+        let seen = match run(&store, now, op).await {
+            Ok(seen) => seen,
+            // Nothing has changed, as the model goes on to say.
+            Err(StoreError::Full) if !fate.fill(&store, false) => continue,
+            Err(error) => panic!("{step}: {op:?}: {error}"),
+        };
         // attack T40: whatever else is there, an owner sees its own.
         if let Some(owner) = owner(op) {
             let owners: BTreeSet<u64> = seen.owners().collect();
@@ -206,30 +270,64 @@ proptest! {
     // attack T40
     #[test]
     fn the_store_in_memory_is_the_model(ops in schedules()) {
-        drive(schedule(MemoryStore::new(), &ops, |store, _| store));
+        drive(schedule(MemoryStore::new(), &ops, Quiet));
+    }
+}
+
+/// Nothing befalls memory.
+struct Quiet;
+
+impl Fate<MemoryStore> for Quiet {
+    fn restart(&mut self, store: MemoryStore, _: bool) -> MemoryStore {
+        store
+    }
+
+    fn fill(&self, _: &MemoryStore, _: bool) -> bool {
+        false
     }
 }
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
+    use core::sync::atomic::Ordering;
+    use std::path::{Path, PathBuf};
+
     use super::*;
     use crate::store::SqliteStore;
 
-    fn run(ops: &[Op], open: fn(&Path) -> Result<SqliteStore, StoreError>) {
-        let home = tempfile::tempdir().expect("a directory");
-        let path = |number: usize| home.path().join(format!("{number}"));
-        let crashes = std::cell::Cell::new(0);
-        let restart = |store: SqliteStore, crash: bool| {
-            let number = crashes.get();
+    /// A directory for each life.
+    struct Disk {
+        home: tempfile::TempDir,
+        lives: u32,
+        open: fn(&Path) -> Result<SqliteStore, StoreError>,
+    }
+
+    impl Disk {
+        fn path(&self) -> PathBuf {
+            self.home.path().join(self.lives.to_string())
+        }
+    }
+
+    impl Fate<SqliteStore> for Disk {
+        fn restart(&mut self, store: SqliteStore, crash: bool) -> SqliteStore {
             if crash {
                 // What a process leaves that is killed: nothing of it is closed.
-                copy(&path(number), &path(number + 1));
-                crashes.set(number + 1);
+                let from = self.path();
+                self.lives += 1;
+                copy(&from, &self.path());
             }
             drop(store);
-            open(&path(crashes.get())).expect("opens")
-        };
-        drive(schedule(open(&path(0)).expect("opens"), ops, restart));
+            (self.open)(&self.path()).expect("opens")
+        }
+
+        fn fill(&self, store: &SqliteStore, full: bool) -> bool {
+            store.fault.swap(full, Ordering::Relaxed)
+        }
+    }
+
+    fn run(ops: &[Op], open: fn(&Path) -> Result<SqliteStore, StoreError>) {
+        let disk = Disk { home: tempfile::tempdir().expect("a directory"), lives: 0, open };
+        drive(schedule(open(&disk.path()).expect("opens"), ops, disk));
     }
 
     /// By another process: closing a database's file would end the locks of this one.

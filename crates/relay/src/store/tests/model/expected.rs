@@ -127,7 +127,7 @@ impl Model {
                 Seen::Was(new)
             }
             Op::Sweep { .. } => self.sweep(now),
-            Op::Pass { .. } | Op::Restart | Op::Crash => Seen::Nothing,
+            Op::Pass { .. } | Op::Restart | Op::Crash | Op::Full => Seen::Nothing,
             _ => self.run_mailbox(now, op),
         }
     }
