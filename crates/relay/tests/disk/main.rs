@@ -2,10 +2,10 @@
 #![cfg(feature = "sqlite")]
 #![expect(
     clippy::expect_used,
-    clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a failing test fails"
+    clippy::print_stdout,
+    reason = "a failing test fails; a process that is killed prints what was acknowledged"
 )]
 
 mod backup;

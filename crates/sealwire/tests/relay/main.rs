@@ -1,9 +1,5 @@
 //! Whole agents through a relay that listens on a port.
-#![expect(
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    reason = "a failing test fails; a test reads the time to wait"
-)]
+#![expect(clippy::expect_used, reason = "a failing test fails")]
 
 mod claims;
 mod common;
