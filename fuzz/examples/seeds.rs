@@ -3,6 +3,10 @@
 
 use std::{error::Error, fs, io, path::Path, sync::Arc};
 
+use sealwire::{
+    Body, Content, Part, delivery,
+    pairing::{Code, Committed, Role},
+};
 use sealwire_core::{
     KeyStore, MemoryKeyStore, Suite, SuiteSet, Timestamp, Unverified,
     keys::SigningKey,
@@ -57,6 +61,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     prekeys(&alice)?;
     sessions()?;
     interactions()?;
+    contents()?;
+    pairings(&alice, &bob)?;
     relay_bodies()?;
     relay_streams()?;
     relay_texts()?;
@@ -457,6 +463,65 @@ fn interactions() -> io::Result<()> {
 }
 
 /// The bodies in the order of their operations, then a problem.
+fn contents() -> Result<(), Box<dyn Error>> {
+    let target = "content";
+    let part = |offset, length, digest, bytes: &[u8]| {
+        Body::Part(Part { offset, length, digest, bytes: bytes.to_vec().into() })
+    };
+    let reply = Some(delivery::Address::new(&[2; 16], &[3; 40])?);
+    for (name, body) in [
+        ("whole", Body::Whole(b"how far is the moon?".to_vec().into())),
+        ("answer", Body::Answer),
+        ("part", part(0, None, None, b"first")),
+        ("part-announced", part(5, Some(42), None, b"second")),
+        ("part-last", part(36, Some(42), Some([7; 32]), b"last 6")),
+        ("part-last-of-many", part((1 << 40) - 4, None, Some([7; 32]), b"last")),
+        ("part-empty", part(0, None, Some([7; 32]), b"")),
+    ] {
+        let message = delivery::MessageId::from_bytes([7; 16]);
+        let bare = Content { message, reply: None, body: body.clone() };
+        around(target, name, &bare.to_bytes())?;
+        let told = Content { message, reply: reply.clone(), body };
+        seed(target, &format!("{name}-reply"), &told.to_bytes())?;
+    }
+    // What no sender writes.
+    for (name, body) in [
+        ("empty-inside", part(5, None, None, b"")),
+        ("beyond-its-end", part(5, Some(9), None, b"too long")),
+        ("no-digest-at-the-end", part(0, Some(4), None, b"four")),
+        ("beyond-all", part(u64::MAX - 2, None, None, b"four")),
+    ] {
+        let message = delivery::MessageId::from_bytes([7; 16]);
+        seed(target, name, &Content { message, reply: None, body }.to_bytes())?;
+    }
+    Ok(())
+}
+
+/// Frames without their padding, and codes.
+fn pairings(alice: &MemoryKeyStore, bob: &MemoryKeyStore) -> Result<(), Box<dyn Error>> {
+    let target = "pairing";
+    let code = Code::parse("4K7M-2QXD")?;
+    let begin = |keys: &MemoryKeyStore, role, seed| -> Result<_, Box<dyn Error>> {
+        let card = NewCard::new(1, NOW, DAY).sign(keys, keys.newest())?;
+        Ok(Committed::new(code, role, card, &mut SeededRng::new(seed))?)
+    };
+    let (at_alice, hers) = begin(alice, Role::Creator, 1)?;
+    let (_, his) = begin(bob, Role::Joiner, 2)?;
+    let (_, reveal) = at_alice.handle_commitment(&his, alice, &mut SeededRng::new(3))?;
+    around(target, "commitment", pad::unpad(&hers)?)?;
+    around(target, "reveal", pad::unpad(&reveal)?)?;
+    seed(target, "reveal-short", &reveal[..1000])?;
+    for (name, text) in [
+        ("code", "4K7M-2QXD"),
+        ("code-typed", " o1l-i 0AaB"),
+        ("code-short", "4K7M-2QX"),
+        ("code-letter", "4K7M-2QXU"),
+    ] {
+        seed(target, name, text.as_bytes())?;
+    }
+    Ok(())
+}
+
 fn relay_bodies() -> Result<(), Box<dyn Error>> {
     let target = "relay_bodies";
     let secret = || Secret::init_with(|secret| secret.fill(7));

@@ -22,3 +22,5 @@ pub mod noise;
 pub mod ratchet;
 #[path = "../../crates/relay/tests/corpus.rs"]
 pub mod relay;
+#[path = "../../crates/sealwire/tests/corpus.rs"]
+pub mod sealwire;

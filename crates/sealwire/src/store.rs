@@ -81,7 +81,7 @@ pub enum Table {
     Outbox,
     /// What must not be accepted a second time.
     Replay,
-    /// Anything of which there is one.
+    /// What belongs to no other kind: what there is one of, and large messages under way.
     Meta,
 }
 

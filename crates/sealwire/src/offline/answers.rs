@@ -12,7 +12,7 @@ use super::{
     contact::{Changed, Contact},
     content::Body,
     outbox::{self, Holds},
-    outgoing::{commit, on, seal},
+    outgoing::{commit, may_write, on, seal},
     parts::LargeKey,
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(super) async fn give(agent: &Arc<Inner>) -> Result<(), Error> {
 async fn answer(agent: &Arc<Inner>, key: &LargeKey, peer: &Device) -> Result<bool, Error> {
     let offline = agent.offline()?;
     let held = offline.hold(peer).await?;
-    let (mut held, owes) = on(agent, held, |_, contact| owes(contact)).await?;
+    let (mut held, owes) = on(agent, held, |agent, contact| owes(agent, contact)).await?;
     if !owes {
         return Ok(false);
     }
@@ -55,10 +55,16 @@ async fn answer(agent: &Arc<Inner>, key: &LargeKey, peer: &Device) -> Result<boo
     answered.await.map(|_| true)
 }
 
-/// Whether the peer has not heard from us in the session in which it writes.
-fn owes(contact: &mut Contact) -> Result<bool, Error> {
+/// Whether the peer has not heard from us in the session in which it writes, and may.
+fn owes(agent: &Inner, contact: &Contact) -> Result<bool, Error> {
     let active = contact.sessions()?.active();
     let unheard =
         active.is_some_and(|session| session.role() == Role::Responder && session.sent() == 0);
-    Ok(unheard && !contact.known.renew && contact.known.theirs.is_some())
+    if !unheard || contact.known.renew || contact.known.theirs.is_none() {
+        return Ok(false);
+    }
+    match may_write(agent, contact) {
+        Err(Error::Denied(_)) => Ok(false),
+        asked => asked.map(|()| true),
+    }
 }

@@ -61,7 +61,8 @@ impl Agent {
 }
 
 impl Inbox {
-    /// The oldest messages, in the order of their arrival. There may be more when fewer than
+    /// The oldest messages, in the order of their arrival; those that came in parts are in
+    /// [`Inbox::large`]. There may be more when fewer than
     /// `limit` are given; none means that there are none.
     ///
     /// # Errors

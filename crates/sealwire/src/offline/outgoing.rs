@@ -40,7 +40,8 @@ impl Agent {
     /// does not wait for delivery, and a crash does not lose it. The first message to a peer
     /// looks up its card and prekeys with the delivery.
     ///
-    /// A message has at most [`MAX_PAYLOAD_LEN`] bytes.
+    /// A message has at most [`MAX_PAYLOAD_LEN`] bytes; a longer one goes by
+    /// [`Agent::send_large`].
     ///
     /// # Errors
     /// [`Error::Denied`] when the policy refuses; [`Error::NoRoute`] for a peer that published
@@ -202,13 +203,17 @@ fn repeated(
     }
 }
 
+/// Asks the policy whether the peer may be written to.
+pub(super) fn may_write(agent: &Inner, contact: &Contact) -> Result<(), Error> {
+    match agent.outbound.before_dial(&facts::beforehand(agent, contact.device())?) {
+        Decision::Allow(_) => Ok(()),
+        Decision::Deny(reason) => Err(Error::Denied(reason)),
+    }
+}
+
 /// Asks the policy, and looks at what there is.
 fn plan(agent: &Inner, contact: &Contact) -> Result<Plan, Error> {
-    if let Decision::Deny(reason) =
-        agent.outbound.before_dial(&facts::beforehand(agent, contact.device())?)
-    {
-        return Err(Error::Denied(reason));
-    }
+    may_write(agent, contact)?;
     // Whoever has not answered yet was told a mailbox, and would not find another one.
     let hears =
         |active: &Session| contact.known.mailbox.is_some() || active.due_prefix().is_empty();

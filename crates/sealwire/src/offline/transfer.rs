@@ -366,6 +366,17 @@ impl<'a, 'b> Run<'a, 'b> {
     }
 }
 
+// Whoever listens does what is left to do.
+impl Drop for Run<'_, '_> {
+    fn drop(&mut self) {
+        if let Ok(offline) = self.agent.offline()
+            && self.pending() > 0
+        {
+            offline.wake.due();
+        }
+    }
+}
+
 /// What can be waited for is no end.
 fn later(done: Result<(), Error>) -> Result<Option<Error>, Error> {
     match done {

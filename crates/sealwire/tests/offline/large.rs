@@ -6,8 +6,8 @@ use std::{
 };
 
 use sealwire::{
-    Agent, Chunk, Decision, Error, Event, LargeMessage, Limits, PeerFacts, Progress, Transfer,
-    TrustPolicy, Waiting,
+    Agent, AllowAnyAuthenticated, Chunk, Decision, Error, Event, LargeMessage, Limits, PeerFacts,
+    Progress, Transfer, TrustPolicy, Waiting,
     delivery::{Device, InProcess, MessageId},
     store::Table,
 };
@@ -496,6 +496,21 @@ async fn a_stranger_is_sent_a_few_parts_and_the_rest_once_it_answers() {
 }
 
 // CON-15
+#[tokio::test]
+async fn a_peer_that_may_not_be_written_to_is_not_answered() {
+    let (world, alice, bob) = World::published().await;
+    drop(bob);
+    let bob = world.bob.builder().outbound(sealwire::not(Arc::new(AllowAnyAuthenticated)));
+    let bob = bob.build().expect("an agent");
+    let payload = bytes(3 * MIB);
+    assert!(matches!(refused(send(&alice, &bob, &payload).await), Error::Unanswered));
+    sync(&bob).await;
+    assert!(matches!(refused(send(&alice, &bob, &payload).await), Error::Unanswered));
+    assert_eq!(counts(&bob).await, [(true, 0, 64, 0)]);
+    assert_eq!(open(&bob).await, 1, "what came is there");
+}
+
+// CON-15
 #[tokio::test(start_paused = true)]
 async fn two_that_begin_at_once_with_large_messages_come_together() {
     let (_world, alice, bob) = World::published().await;
@@ -762,6 +777,42 @@ async fn a_mailbox_that_is_lost_with_parts_in_it_begins_the_transfer_anew() {
         assert_eq!(open(&bob).await, 0);
         say(&bob, &alice, b"thanks").await;
     }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn state_on_disk_carries_a_large_message_over_restarts_of_both() {
+    use sealwire::store::{Options, SqliteStore};
+    let home = tempfile::tempdir().expect("a directory");
+    let world = World::new();
+    let start = |place: &Place, name: &str| {
+        let store = SqliteStore::open(home.path().join(name), place.keys.as_ref(), Options::new());
+        place.builder().store(Arc::new(store.expect("the state"))).build().expect("an agent")
+    };
+    start(&world.bob, "bob").publish_prekeys().await.expect("publish");
+    let payload = bytes(2 * MIB);
+    let mut number = 0;
+    world.relay.on_deposit(move |_| {
+        number += 1;
+        if number % 20 > 14 { Fate::Away } else { Fate::Pass }
+    });
+    let (mut file, mut restarts) = (Vec::new(), 0);
+    loop {
+        let bob = world.bob.keys.clone();
+        let bob = sealwire::identity::AgentId::from_key(sealwire::core::KeyStore::identity(&*bob));
+        let transfer = Transfer::new(b"a file").patience(Duration::ZERO);
+        let alice = start(&world.alice, "alice");
+        let sent = alice.send_large(&bob, &mut &payload[..], transfer).await;
+        drop(alice);
+        let bob = start(&world.bob, "bob");
+        sync(&bob).await;
+        if take(&bob, &mut file).await.expect("taken") {
+            break;
+        }
+        assert!(sent.is_err_and(|error| error.is_retryable()));
+        restarts += 1;
+    }
+    assert!(restarts >= 2 && file == payload, "{restarts}");
 }
 
 // attack T34
