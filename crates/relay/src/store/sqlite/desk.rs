@@ -271,6 +271,8 @@ impl Desk {
 
     /// After the transaction came to nothing: everything is as before.
     pub(super) fn undo(&mut self) {
+        // A sweep that was undone begins anew: it may have passed over what is there again.
+        self.sweep = super::sweep::Cursors::default();
         self.meta = self.stored;
         self.stale.clear();
         self.mailboxes.unwritten();

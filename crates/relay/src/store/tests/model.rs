@@ -340,6 +340,21 @@ mod sqlite {
         }
     }
 
+    #[test]
+    fn a_sweep_that_a_full_disk_undid_passes_over_nothing() {
+        let mut ops = Vec::new();
+        for of in [0, 3] {
+            ops.push(Op::Create { of, send: of, lifetime: 100 });
+            ops.push(Op::Append { all: vec![(of, of, 0)] });
+        }
+        // A restart writes the rows that a sweep goes through, one in each step.
+        ops.push(Op::Restart);
+        ops.push(Op::Pass { seconds: 100 });
+        ops.push(Op::Full);
+        ops.push(Op::Sweep { limit: 1 });
+        run(&ops, |path| SqliteStore::open(path));
+    }
+
     proptest! {
         #![proptest_config(cases(24))]
 
