@@ -4,6 +4,10 @@ use core::time::Duration;
 
 use rand_core::TryCryptoRng;
 
+/// The longest that the relay's own word keeps a client away: 10 minutes. A relay may say
+/// anything, and a time without end is no answer.
+const MAX_TOLD: Duration = Duration::from_secs(10 * 60);
+
 /// Exponential back-off with full jitter: before the next attempt passes a random part of a
 /// time that doubles with every attempt, so that those who failed together do not come back
 /// together.
@@ -18,7 +22,8 @@ impl Backoff {
         Self { next: first, longest }
     }
 
-    /// How long to wait now. The relay's own word, where there is one, comes before.
+    /// How long to wait now. The relay's own word, where there is one, comes before, within
+    /// [`MAX_TOLD`].
     pub(super) fn delay<R: TryCryptoRng + ?Sized>(
         &mut self,
         retry_after: Option<Duration>,
@@ -28,7 +33,7 @@ impl Backoff {
         self.next = most.saturating_mul(2);
         // Without randomness the whole time passes.
         let part = rng.try_next_u32().map_or(1.0, |drawn| f64::from(drawn) / f64::from(u32::MAX));
-        most.mul_f64(part).saturating_add(retry_after.unwrap_or_default())
+        most.mul_f64(part).saturating_add(retry_after.unwrap_or_default().min(MAX_TOLD))
     }
 }
 
@@ -64,5 +69,15 @@ mod tests {
         let told = Duration::from_secs(30);
         let delay = backoff.delay(Some(told), &mut SeededRng::new(1));
         assert!((told..told + Duration::from_millis(100)).contains(&delay));
+    }
+
+    // attack T25: no time that a relay names is too long to be added to the time now.
+    #[test]
+    fn a_relay_keeps_nobody_away_for_ever() {
+        for told in [MAX_TOLD + Duration::from_secs(1), Duration::from_secs(u64::MAX)] {
+            let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+            let delay = backoff.delay(Some(told), &mut SeededRng::new(1));
+            assert!((MAX_TOLD..MAX_TOLD + Duration::from_millis(100)).contains(&delay), "{told:?}");
+        }
     }
 }
