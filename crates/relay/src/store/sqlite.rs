@@ -191,21 +191,11 @@ impl SqliteStore {
         spare: bool,
         work: impl FnMut(&mut Desk, &Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(len, spare, work)?.await.map_err(|_| ended())?
-    }
-
-    /// Has the writer do something, whoever waits for it.
-    fn ask<T: Send + 'static>(
-        &self,
-        len: usize,
-        spare: bool,
-        work: impl FnMut(&mut Desk, &Connection) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let task = Task { work, done: None, reply, len, spare };
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(Box::new(task)).map_err(|_| ended())?;
-        Ok(answer)
+        answer.await.map_err(|_| ended())?
     }
 
     async fn read<T: Send + 'static>(
@@ -358,11 +348,14 @@ impl Mailboxes for SqliteStore {
                 self.spare(move |desk, connection| desk.plan(connection, now, &id, after, limit));
             let Some(Plan { entries, more, is_noted }) = plan.await? else { return Ok(None) };
             if !is_noted {
-                // By itself, so that a full disk can be read. One that fails is made up for by the
-                // next.
-                drop(self.ask(SMALL, false, move |desk, connection| {
-                    desk.note_read(connection, now, &id)
-                })?);
+                // By itself, so that a full disk can be read: the next fetch makes up for it. And
+                // before the answer, so that whoever was given one is known to have read.
+                let noted =
+                    self.write(SMALL, move |desk, connection| desk.note_read(connection, now, &id));
+                match noted.await {
+                    Ok(()) | Err(StoreError::Full) => {}
+                    Err(error) => return Err(error),
+                }
             }
             if entries.is_empty() {
                 return Ok(Some((Vec::new(), more)));
