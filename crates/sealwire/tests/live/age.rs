@@ -26,7 +26,7 @@ async fn over(buffer: usize) -> Ends {
     Ends { clocks, alice: at_alice.expect("dial"), bob: at_bob.expect("answer") }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_aged_channel_says_so_to_both_sides() {
     let Ends { clocks, mut alice, mut bob } = over(1 << 16).await;
     alice.send(b"young").await.expect("send");
@@ -51,7 +51,7 @@ async fn an_aged_channel_says_so_to_both_sides() {
     alice.close().await.expect("close");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_aged_stream_refuses_writes_and_flushes_and_still_shuts_down() {
     let Ends { clocks, mut alice, mut bob } = over(1 << 16).await;
     clocks[0].pass(HOUR);
@@ -64,7 +64,7 @@ async fn an_aged_stream_refuses_writes_and_flushes_and_still_shuts_down() {
     assert_eq!(bob.peer_closed(), Some(CloseReason::Age));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn closing_an_aged_channel_gives_the_reason() {
     let Ends { clocks, mut alice, mut bob } = over(1 << 16).await;
     clocks[0].pass(2 * HOUR);
@@ -89,7 +89,7 @@ async fn a_message_under_way_leaves_whole_before_the_close() {
     assert_eq!(bob.peer_closed(), Some(CloseReason::Age));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_side_that_only_reads_ends_it_too() {
     let Ends { clocks, mut alice, mut bob } = over(1 << 16).await;
     clocks[1].pass(HOUR);

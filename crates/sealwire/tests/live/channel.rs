@@ -13,7 +13,7 @@ async fn pair() -> (Channel<DuplexStream>, Channel<DuplexStream>) {
     channels(&alice, id_of(&bob), &bob).await
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn messages_of_every_size_keep_their_boundaries() {
     let (mut at_alice, mut at_bob) = pair().await;
     let sizes = [0, 1, 3, 4, 5, 16_380, 16_384, 16_385, 65_536, 300_000];
@@ -36,7 +36,7 @@ async fn messages_of_every_size_keep_their_boundaries() {
     assert_eq!((sent, received), (10, 10));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_message_over_the_limit_is_refused_on_both_sides() {
     let (mut at_alice, mut at_bob) = pair().await;
     let too_long = vec![0; MAX_MESSAGE_LEN + 1];
@@ -53,7 +53,7 @@ async fn a_message_over_the_limit_is_refused_on_both_sides() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_longest_message_arrives() {
     let (mut at_alice, mut at_bob) = pair().await;
     let message = vec![7; MAX_MESSAGE_LEN];
@@ -62,7 +62,7 @@ async fn the_longest_message_arrives() {
     assert!(received.expect("recv") == Some(message));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_side_closes_and_the_other_still_speaks() {
     let (mut at_alice, mut at_bob) = pair().await;
     at_alice.write_all(b"question").await.expect("write");
@@ -82,7 +82,7 @@ async fn one_side_closes_and_the_other_still_speaks() {
     assert_eq!(written.kind(), ErrorKind::BrokenPipe);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_close_in_the_middle_of_a_message_is_a_truncation() {
     for partial in [&[0, 0][..], &[0, 0, 0, 5, b'a', b'b']] {
         let (mut at_alice, mut at_bob) = pair().await;
@@ -92,7 +92,7 @@ async fn a_close_in_the_middle_of_a_message_is_a_truncation() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_is_dropped_is_never_a_clean_end() {
     let (mut at_alice, mut at_bob) = pair().await;
     at_alice.send(b"whole").await.expect("send");
@@ -115,7 +115,7 @@ async fn cut_after(handshake: usize, bytes: usize) -> Channel<DuplexStream> {
     at_bob.expect("answer")
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_cut_at_every_byte_of_the_records_is_reported() {
     let (alice, bob) = acquainted();
     let (near, far, log) = tapped();

@@ -24,7 +24,7 @@ fn short_card(seed: u64) -> sealwire::identity::IdentityCard {
 }
 
 // attack T30
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_clock_set_back_does_not_revive_an_expired_card() {
     let clock = TestClock::at(NOW);
     let alice = at(1, &clock).build().expect("agent");
@@ -47,7 +47,7 @@ async fn a_clock_set_back_does_not_revive_an_expired_card() {
 }
 
 // attack T30
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_pins_remember_of_time_holds_after_a_restart() {
     let peers = Arc::new(Peers::in_memory());
     let late = TestClock::at(NOW.plus(2 * HOUR));
@@ -63,7 +63,7 @@ async fn what_pins_remember_of_time_holds_after_a_restart() {
 }
 
 // attack T30
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_clock_ten_years_ahead_expires_cards_and_breaks_nothing() {
     let clock = TestClock::at(NOW);
     let peers = Arc::new(Peers::in_memory());
@@ -95,7 +95,7 @@ async fn a_clock_ten_years_ahead_expires_cards_and_breaks_nothing() {
 }
 
 // attack T30
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_card_signed_by_a_clock_far_ahead_is_replaced() {
     let ahead = at(1, &TestClock::at(NOW.plus(10 * YEAR))).build().expect("agent");
     let wrong = ahead.card().clone();
@@ -110,7 +110,7 @@ async fn a_card_signed_by_a_clock_far_ahead_is_replaced() {
 }
 
 // attack T30
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn clocks_at_both_ends_of_time_do_not_panic() {
     for wall in [0, 1, u64::MAX - 1, u64::MAX] {
         let clock = TestClock::at(Timestamp::from_secs(wall));
@@ -121,7 +121,7 @@ async fn clocks_at_both_ends_of_time_do_not_panic() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_expired_card_of_ours_is_presented_to_nobody() {
     let clock = TestClock::at(NOW);
     let bob = at(2, &clock).card(short_card(2)).build().expect("agent");
@@ -133,7 +133,7 @@ async fn an_expired_card_of_ours_is_presented_to_nobody() {
     assert!(at_bob.is_err(), "{at_bob:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_card_in_grace_is_still_taken_as_the_one_that_a_late_clock_used() {
     let clock = TestClock::at(NOW);
     let current = card(keys(2).as_ref(), 2, 1);

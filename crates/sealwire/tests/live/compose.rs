@@ -22,7 +22,7 @@ async fn outcome(policy: Policy) -> (bool, bool) {
     (inbound.is_ok(), outbound.is_ok())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_truth_tables_hold() {
     let none: [Policy; 0] = [];
     let rows: Vec<(&str, Policy, bool)> = vec![
@@ -61,7 +61,7 @@ fn strangers_are_admitted_only_where_a_policy_can_allow_them() {
     assert!(not(closed()).admits_strangers());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_policy_that_keeps_the_peer_out_has_no_say_in_its_messages() {
     // One policy admits nobody and has no opinion on messages; the other admits the peer and
     // none of its messages.
@@ -82,7 +82,7 @@ async fn a_policy_that_keeps_the_peer_out_has_no_say_in_its_messages() {
     assert!(matches!(at_bob.recv().await, Err(Error::Denied("mute"))));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_grants_a_retry_only_where_every_policy_does() {
     use crate::common::RETRY;
     let retrying = Fixed { dial: RETRY, ..Fixed::ALLOW };

@@ -108,7 +108,7 @@ async fn connections_beyond_the_limit_are_refused_until_others_end() {
     drop((ends, others));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_source_that_dials_too_often_is_refused_and_others_are_not() {
     let bob = limited(|limits| limits.per_source = Rate { per_second: 1, burst: 2 });
     let alice = open(1);

@@ -28,7 +28,7 @@ async fn answer(bob: &Agent, bytes: &[u8]) -> (Error, Vec<u8>) {
 }
 
 // attack T24
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn message_1_of_a_length_that_it_cannot_have_is_refused() {
     let bob = open(2);
     let xx = &[1, 1, 1, 2, 1, 2, 0, 0, 0, 0][..];
@@ -53,7 +53,7 @@ async fn message_1_of_a_length_that_it_cannot_have_is_refused() {
 }
 
 // attack T24
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn message_2_of_a_length_that_it_cannot_have_is_refused() {
     let alice = open(1);
     introduce(&alice, &open(2));
@@ -76,7 +76,7 @@ async fn message_2_of_a_length_that_it_cannot_have_is_refused() {
 }
 
 // attack T24
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn message_3_of_a_length_that_it_cannot_have_is_refused() {
     let bob = open(2);
     let max = 64 + MAX_PAYLOAD;
@@ -126,7 +126,7 @@ async fn a_confirmation_of_a_length_that_it_cannot_have_is_refused() {
 }
 
 // attack T24
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_first_flight_split_at_any_byte_is_read_the_same() {
     let (alice, bob) = crate::common::acquainted();
     let (near, far, log) = crate::wire::tapped();

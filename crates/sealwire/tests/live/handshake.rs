@@ -11,7 +11,7 @@ use crate::common::{
 };
 use crate::wire::{Way, tapped};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn strangers_meet_with_xx_and_then_with_ik() {
     for near_suite in Suite::ALL {
         for far_suite in Suite::ALL {
@@ -38,7 +38,7 @@ async fn strangers_meet_with_xx_and_then_with_ik() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_initiator_chooses_the_suite() {
     for suite in Suite::ALL {
         let alice = builder(1).suite(suite).build().expect("agent");
@@ -53,7 +53,7 @@ async fn the_initiator_chooses_the_suite() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn both_sides_pin_whom_they_met() {
     let (alice, bob) = (open(1), open(2));
     let (at_alice, at_bob) = channels(&alice, Peer::Stranger, &bob).await;
@@ -74,7 +74,7 @@ async fn both_sides_pin_whom_they_met() {
     assert_eq!(at_bob.facts().pinned(), Some(PinnedBy::FirstContact));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_card_in_hand_leads_to_ik_and_a_key_alone_to_xx() {
     let (alice, bob) = (closed(1), open(2));
     let card = || Peer::Card(Box::new(Unverified::new(bob.card().clone())));
@@ -86,14 +86,14 @@ async fn a_card_in_hand_leads_to_ik_and_a_key_alone_to_xx() {
     assert_eq!(channel.peer().expect("peer"), bob.id());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_agent_that_is_not_pinned_cannot_be_dialled_by_its_id() {
     let (alice, bob) = (closed(1), open(2));
     let (at_alice, _) = crate::common::dial(&alice, id_of(&bob), &bob).await;
     assert!(matches!(at_alice, Err(Error::NotPinned(id)) if id == *bob.id()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_new_card_of_a_pinned_peer_is_learned_on_the_way() {
     let (alice, bob) = acquainted();
     let keys = keys(1);
@@ -110,7 +110,7 @@ async fn a_new_card_of_a_pinned_peer_is_learned_on_the_way() {
     assert_eq!((pin.card_hash(), pin.pinned_by()), (newer.hash(), PinnedBy::OutOfBand));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_uses_an_earlier_card_in_grace_is_answered() {
     let (alice, bob) = acquainted();
     let newer = crate::common::card(keys(2).as_ref(), bob.card().sequence() + 1, 1);
@@ -134,7 +134,7 @@ async fn a_peer_that_uses_an_earlier_card_in_grace_is_answered() {
     assert!(matches!(at_bob, Err(Error::Denied(_))), "{at_bob:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn agents_are_built_from_cards_of_their_own_only() {
     let build = |card| builder(1).card(card).build();
     assert!(matches!(build(open(2).card().clone()), Err(Error::Misuse(_))));
@@ -147,7 +147,7 @@ async fn agents_are_built_from_cards_of_their_own_only() {
     assert!(matches!(forked, Err(Error::Misuse(_))));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn as_much_evidence_as_a_list_holds_is_carried_both_ways() {
     let item = |length: usize| {
         Evidence::new(EvidenceKind::OrgCredential, true, &vec![7; length]).expect("evidence")

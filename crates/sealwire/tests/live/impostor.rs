@@ -56,13 +56,13 @@ async fn never_taken_for_bob(mallory: &Agent) {
 }
 
 // attack T7
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_impostor_with_bobs_card_and_none_of_his_keys_is_refused() {
     never_taken_for_bob(&bob_with(9, 9)).await;
 }
 
 // attack T7
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn stolen_exchange_keys_without_the_identity_key_are_not_enough() {
     let mallory = bob_with(9, 2);
     never_taken_for_bob(&mallory).await;
@@ -74,13 +74,13 @@ async fn stolen_exchange_keys_without_the_identity_key_are_not_enough() {
 }
 
 // attack T7
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_identity_key_without_the_exchange_keys_is_not_enough() {
     never_taken_for_bob(&bob_with(2, 9)).await;
 }
 
 // attack T7
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn mallory_with_alices_card_and_a_proof_of_her_own_is_refused() {
     let (alice, mallory, bob) = (open(1), open(9), open(2));
     let card = alice.card().as_bytes();
@@ -97,7 +97,7 @@ async fn mallory_with_alices_card_and_a_proof_of_her_own_is_refused() {
 }
 
 // attack T7
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn alices_public_key_in_mallorys_card_gives_mallory_nothing() {
     let (alice, bob) = (open(1), open(2));
     // Signed by Mallory, naming exchange keys whose private halves she does not have.
@@ -114,7 +114,7 @@ async fn alices_public_key_in_mallorys_card_gives_mallory_nothing() {
 }
 
 // attack T7
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_same_exchange_keys_under_two_ids_are_two_peers() {
     let (alice, bob) = (open(1), open(2));
     let twin =
@@ -131,7 +131,7 @@ async fn the_same_exchange_keys_under_two_ids_are_two_peers() {
 }
 
 // attack T7
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_agent_does_not_talk_to_itself() {
     let alice = open(1);
     let (at_alice, at_itself) = dial(&alice, Peer::Stranger, &alice).await;
@@ -177,7 +177,7 @@ fn card_with(public: &[u8; 32]) -> Vec<u8> {
 }
 
 // attack T1
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_card_with_a_key_that_gives_zero_is_refused() {
     let alice = open(1);
     let id = alice.id().as_str().as_bytes();
@@ -197,7 +197,7 @@ async fn a_card_with_a_key_that_gives_zero_is_refused() {
 }
 
 // attack T1
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_ephemeral_key_that_gives_zero_is_refused() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let bob = open(2);

@@ -20,7 +20,7 @@ fn known() -> (Vec<u8>, sealwire::AgentBuilder) {
 }
 
 // attack T34
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nothing_shows_a_key() {
     let (secret, builder) = known();
     // The control: this is what a leak looks like.

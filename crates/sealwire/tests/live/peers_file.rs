@@ -31,7 +31,7 @@ fn with_peers(seed: u64, peers: &Arc<Peers>) -> Agent {
     builder(seed).peers(Arc::clone(peers)).inbound(AllowAnyAuthenticated).build().expect("agent")
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_was_met_is_in_the_file_before_the_channel_is_there() {
     let place = place();
     let alice = with_peers(1, &Arc::new(Peers::open(&place.file).expect("peers")));
@@ -90,7 +90,7 @@ fn what_a_crash_left_beside_the_file_is_ignored() {
     assert_eq!(Peers::open(&place.file).expect("peers").list().expect("peers").len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_spoilt_file_is_an_error_that_names_it_and_is_left_as_it_is() {
     let place = place();
     let peers = Arc::new(Peers::open(&place.file).expect("peers"));
@@ -116,7 +116,7 @@ async fn a_spoilt_file_is_an_error_that_names_it_and_is_left_as_it_is() {
     assert_eq!(pins(&alice).len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_directory_that_is_gone_gives_no_channel_and_forgets_nobody() {
     let place = place();
     let bob = open(2);

@@ -13,7 +13,7 @@ use crate::common::{
 };
 use crate::wire::{Way, tapped};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_denied_dial_sends_not_one_byte() {
     let bob = open(2);
     let denying = builder(1).outbound(Fixed::DENY).build().expect("agent");
@@ -34,7 +34,7 @@ async fn a_denied_dial_sends_not_one_byte() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn known_peers_is_the_default_for_who_connects() {
     let (alice, bob) = (open(1), closed(2));
     introduce(&alice, &bob);
@@ -53,7 +53,7 @@ async fn known_peers_is_the_default_for_who_connects() {
     assert!(matches!(at_bob, Err(Error::Denied(_))));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_prober_of_known_peers_sees_the_refusal_and_nothing_else() {
     let bob = closed(2);
     let (near, far, log) = tapped();
@@ -62,7 +62,7 @@ async fn a_prober_of_known_peers_sees_the_refusal_and_nothing_else() {
     assert_eq!(log.sent(Way::ToInitiator), [0, 0]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_denied_in_ik_sees_the_refusal_in_place_of_message_2() {
     let denying = Fixed { accept: Decision::Deny("told so"), strangers: false, ..Fixed::ALLOW };
     let bob = builder(2).inbound(denying).build().expect("agent");
@@ -82,7 +82,7 @@ async fn a_peer_denied_in_ik_sees_the_refusal_in_place_of_message_2() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_denied_in_xx_sees_the_refusal_in_place_of_the_first_record() {
     let bob = builder(2).inbound(Fixed::DENY).build().expect("agent");
     let (near, far, log) = tapped();
@@ -97,7 +97,7 @@ async fn a_peer_denied_in_xx_sees_the_refusal_in_place_of_the_first_record() {
     assert_eq!(seen[message2..], [0, 0]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_initiator_that_denies_the_responder_does_not_say_who_called() {
     let outbound = Fixed { accept: Decision::Deny("told so"), ..Fixed::ALLOW };
     let alice = builder(1).outbound(outbound).build().expect("agent");
@@ -129,7 +129,7 @@ impl TrustPolicy for Quiet {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refused_message_leaves_the_next_one_readable() {
     let alice = builder(1).outbound(Quiet).build().expect("agent");
     let bob = builder(2).inbound(Quiet).build().expect("agent");
@@ -176,7 +176,7 @@ impl TrustPolicy for Witness {
 }
 
 /// A lesson from a shipping peer: its inbound side verified nothing.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_inbound_side_is_verified_before_policy_is_asked() {
     let peers = Arc::new(sealwire::Peers::in_memory());
     let witness = Witness(Arc::default(), Arc::clone(&peers));
@@ -209,7 +209,7 @@ impl TrustPolicy for Removing {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_removed_during_its_handshake_is_not_brought_back() {
     let peers = Arc::new(sealwire::Peers::in_memory());
     let removing = Removing(Arc::clone(&peers));

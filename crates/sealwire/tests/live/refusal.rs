@@ -58,7 +58,7 @@ fn frame(preamble: &[u8], message1: &[u8]) -> Vec<u8> {
     [preamble, &len, message1].concat()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_cause_gives_the_same_refusal() {
     let (alice, bob) = acquainted();
     let hash = *bob.card().hash().as_bytes();
@@ -94,7 +94,7 @@ async fn every_cause_gives_the_same_refusal() {
 
 /// Whether a number of exchange keys exists is not to be learned: not from what is sent, and
 /// not from what is done, which one HMAC and no key operation ends for both.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_unknown_number_of_exchange_keys_is_as_a_wrong_gate() {
     let (alice, bob) = acquainted();
     let hash = *bob.card().hash().as_bytes();
@@ -128,7 +128,7 @@ fn gate_again(bytes: &mut [u8], card: &IdentityCard) {
 }
 
 // attack T10
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_bit_changed_in_the_ciphertext_shows_as_a_bit_changed_in_message_1() {
     let (alice, bob) = acquainted();
     let good = ik(&alice, bob.card(), *bob.card().hash().as_bytes());
@@ -149,7 +149,7 @@ async fn a_bit_changed_in_the_ciphertext_shows_as_a_bit_changed_in_message_1() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_first_attempt_is_read_whole_before_it_is_refused() {
     let (alice, bob) = acquainted();
     let bytes = ik(&alice, bob.card(), [1; 32]);
@@ -183,7 +183,7 @@ async fn after_a_refused_ik_only_one_xx_is_waited_for_and_no_longer_than_the_dea
     assert_eq!(read_all(near).await, [0, 0]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_busy_agent_refuses_too() {
     let mut limits = sealwire::Limits::default();
     limits.open = 0;
@@ -199,7 +199,7 @@ async fn a_busy_agent_refuses_too() {
     assert!(matches!(at_bob, Err(Error::Busy)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refusal_after_message_3_arrives_though_data_was_sent_at_once() {
     let alice = builder(1).build().expect("alice");
     let denies = Fixed { accept: Decision::Deny("told so"), ..Fixed::ALLOW };

@@ -41,7 +41,7 @@ async fn played(recording: &[u8], bob: &Agent) {
 }
 
 // attack T9
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_replayed_ik_connection_is_accepted_nowhere() {
     let (alice, bob) = acquainted();
     let recording = recorded(&alice, &bob).await;
@@ -61,7 +61,7 @@ async fn a_replayed_ik_connection_is_accepted_nowhere() {
 }
 
 // attack T9
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_replayed_xx_connection_is_accepted_nowhere() {
     let (alice, bob) = (crate::common::open(1), crate::common::open(2));
     let (near, far, log) = tapped();

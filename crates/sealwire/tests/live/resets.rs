@@ -22,7 +22,7 @@ async fn reset_after(count: u64, dialler: TcpStream, mut answerer: TcpStream) {
 }
 
 // attack T24: a reset ends one connection, whichever state it is in, and is never a clean end.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reset_in_any_state_is_an_error_and_harms_nobody_else() {
     let (alice, bob) = acquainted();
     // From nothing through preamble, message 1 and the confirmation into the records.

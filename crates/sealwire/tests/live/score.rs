@@ -47,7 +47,7 @@ async fn admitted(evidence: EvidenceList) -> bool {
     stranger_pinned
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_sufficient_score_by_a_trusted_issuer_admits() {
     let alice = open(1).id().clone();
     for (points, expected) in [(0, false), (699, false), (700, true), (1000, true)] {
@@ -57,7 +57,7 @@ async fn a_sufficient_score_by_a_trusted_issuer_admits() {
     assert!(!admitted(EvidenceList::default()).await, "without a score");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_lowest_of_several_statements_decides() {
     let alice = open(1).id().clone();
     let items = [900, 100].map(|points| {
@@ -67,27 +67,27 @@ async fn the_lowest_of_several_statements_decides() {
     assert!(!admitted(EvidenceList::new(items.to_vec()).expect("a list")).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_score_by_an_untrusted_issuer_is_ignored() {
     let alice = open(1).id().clone();
     let statement = score(51, &alice, 1000, NOW.plus(DAY));
     assert!(!admitted(list(statement.as_bytes(), true)).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_expired_statement_is_ignored() {
     let alice = open(1).id().clone();
     let statement = score(ISSUER, &alice, 1000, Timestamp::from_secs(NOW.as_secs() - 1));
     assert!(!admitted(list(statement.as_bytes(), true)).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_statement_about_somebody_else_is_ignored() {
     let statement = score(ISSUER, open(3).id(), 1000, NOW.plus(DAY));
     assert!(!admitted(list(statement.as_bytes(), true)).await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_forged_statement_is_ignored() {
     let alice = open(1).id().clone();
     let statement = score(ISSUER, &alice, 1000, NOW.plus(DAY));
@@ -98,7 +98,7 @@ async fn a_forged_statement_is_ignored() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn unbound_evidence_never_raises_a_decision() {
     let alice = open(1).id().clone();
     let statement = score(ISSUER, &alice, 1000, NOW.plus(DAY));
@@ -106,7 +106,7 @@ async fn unbound_evidence_never_raises_a_decision() {
 }
 
 /// A lesson from a shipping peer: it took the score that the peer gave itself.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_score_that_a_peer_claims_for_itself_is_ignored() {
     let keys = keys(1);
     let alice = open(1).id().clone();
@@ -128,7 +128,7 @@ async fn the_score_that_a_peer_claims_for_itself_is_ignored() {
     assert!(at_bob.is_err());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_dial_below_the_threshold_sends_not_one_byte() {
     let bob = open(2);
     let alice = || {
@@ -163,7 +163,7 @@ async fn a_dial_below_the_threshold_sends_not_one_byte() {
     let _channels = channels(&high, id_of(&bob), &bob).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_kept_score_ends_with_its_statement() {
     let clock = TestClock::at(NOW);
     let bob = open(2);
@@ -183,7 +183,7 @@ async fn a_kept_score_ends_with_its_statement() {
     assert!(matches!(at_alice, Err(Error::Denied(_))));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn inbound_below_the_threshold_nothing_but_the_refusal_is_sent() {
     let alice = open(1);
     let bob = picky();

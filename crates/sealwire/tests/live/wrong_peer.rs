@@ -19,7 +19,7 @@ const IK_PREAMBLE: usize = 4 + 2 + 4 + 1088 + 32;
 /// Length of everything that XX sends before message 2, in bytes.
 const XX_FIRST: usize = 10 + 2 + 1216;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_agent_is_told_nothing_of_who_called() {
     let (alice, bob, carol) = (open(1), open(2), open(3));
     introduce(&alice, &bob);
@@ -36,7 +36,7 @@ async fn another_agent_is_told_nothing_of_who_called() {
     assert_eq!((pins(&alice), pins(&carol)), (before, vec![]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_static_key_than_the_required_one_is_refused() {
     let (alice, carol) = (open(1), open(3));
     let bobs = keys(2).public(keys(2).newest()).expect("keys").handshake;
@@ -55,7 +55,7 @@ fn rotated() -> (IdentityCard, sealwire::AgentBuilder) {
     (card.clone(), with_keys(keys).card(card))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_with_new_exchange_keys_is_reached_by_xx_where_it_admits_strangers() {
     let (alice, bob) = (closed(1), open(2));
     introduce(&alice, &bob);
@@ -70,7 +70,7 @@ async fn a_peer_with_new_exchange_keys_is_reached_by_xx_where_it_admits_stranger
     assert_eq!(at_alice.handshake(), Some(Handshake::NoiseIk));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn xx_is_not_tried_where_the_grant_does_not_say_so() {
     for (grant, handshakes) in [(sealwire::Decision::allow(), 1), (RETRY, 2)] {
         let outbound = Fixed { dial: grant, ..Fixed::ALLOW };
@@ -89,7 +89,7 @@ async fn xx_is_not_tried_where_the_grant_does_not_say_so() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_whose_card_has_expired_is_met_by_xx_and_must_be_the_same() {
     let (alice, bob) = (closed(1), open(2));
     introduce(&alice, &bob);
@@ -104,7 +104,7 @@ async fn a_peer_whose_card_has_expired_is_met_by_xx_and_must_be_the_same() {
     assert_eq!(at_alice.handshake(), Some(Handshake::NoiseXx));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_older_card_than_the_pinned_one_is_refused() {
     let alice = closed(1);
     let newer = card(keys(2).as_ref(), 9, 1);
