@@ -180,9 +180,10 @@ impl SqliteStore {
     /// The same for what makes room or needs none, which is tried on a full disk too.
     async fn spare<T: Send + 'static>(
         &self,
+        len: usize,
         work: impl FnMut(&mut Desk, &Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.job(0, true, work).await
+        self.job(len, true, work).await
     }
 
     async fn job<T: Send + 'static>(
@@ -218,8 +219,11 @@ impl SqliteStore {
     }
 }
 
-/// Bytes that a job without a frame writes, about.
+/// What a row at the end of a table adds to the log beside its content, about.
 const SMALL: usize = 128;
+
+/// What a row elsewhere adds to it: the page where it is.
+const PAGE: usize = 8192;
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
@@ -241,7 +245,7 @@ impl Directory for SqliteStore {
     ) -> Pending<'a, Outcome> {
         let (name, publish, check) = (name(of), publish.clone(), *check);
         let Published { card, bundle } = &publish.published;
-        let len = card.len().saturating_add(bundle.len());
+        let len = card.len().saturating_add(bundle.len()).saturating_add(4 * PAGE);
         Box::pin(self.write(len, move |desk, connection| {
             desk.publish(connection, &name, &publish, &check, until)
         }))
@@ -266,7 +270,7 @@ impl Directory for SqliteStore {
         page: &'a Page,
     ) -> Pending<'a, Outcome> {
         let (name, page) = (name(of), page.clone());
-        let len = page.keys.iter().map(Vec::len).sum();
+        let len = page.keys.iter().map(Vec::len).sum::<usize>().saturating_add(2 * PAGE);
         Box::pin(self.write(len, move |desk, connection| {
             desk.add_page(connection, now, &name, (kind, base), &page)
         }))
@@ -274,7 +278,7 @@ impl Directory for SqliteStore {
 
     fn remaining<'a>(&'a self, now: Timestamp, of: &'a Device) -> Pending<'a, Remaining> {
         let name = name(of);
-        Box::pin(self.spare(move |desk, connection| {
+        Box::pin(self.spare(0, move |desk, connection| {
             let slot = desk.device(connection, &name)?;
             Ok(slot.map(|slot| slot.state.remaining(now)).unwrap_or_default())
         }))
@@ -314,13 +318,13 @@ impl Mailboxes for SqliteStore {
 
     fn close<'a>(&'a self, id: &'a ReceiveId) -> Pending<'a, bool> {
         let id = *id;
-        Box::pin(self.spare(move |desk, connection| desk.close(connection, &id)))
+        Box::pin(self.spare(8 * PAGE, move |desk, connection| desk.close(connection, &id)))
     }
 
     fn revoke<'a>(&'a self, id: &'a ReceiveId, revoke: &'a Revoke) -> Pending<'a, Outcome> {
         let (id, secret) = (*id, revoke.secret.as_ref().map(copy_secret));
         let revoke = Revoke { tokens: revoke.tokens.clone(), secret };
-        Box::pin(self.write(SMALL, move |desk, connection| desk.revoke(connection, &id, &revoke)))
+        Box::pin(self.write(PAGE, move |desk, connection| desk.revoke(connection, &id, &revoke)))
     }
 
     fn entrance<'a>(&'a self, id: &'a SendId) -> Pending<'a, Option<Entrance>> {
@@ -344,14 +348,14 @@ impl Mailboxes for SqliteStore {
     ) -> Pending<'a, Option<(Vec<Message>, bool)>> {
         let id = *id;
         Box::pin(async move {
-            let plan =
-                self.spare(move |desk, connection| desk.plan(connection, now, &id, after, limit));
+            let plan = self
+                .spare(0, move |desk, connection| desk.plan(connection, now, &id, after, limit));
             let Some(Plan { entries, more, is_noted }) = plan.await? else { return Ok(None) };
             if !is_noted {
                 // By itself, so that a full disk can be read: the next fetch makes up for it. And
                 // before the answer, so that whoever was given one is known to have read.
                 let noted =
-                    self.write(SMALL, move |desk, connection| desk.note_read(connection, now, &id));
+                    self.write(PAGE, move |desk, connection| desk.note_read(connection, now, &id));
                 match noted.await {
                     Ok(()) | Err(StoreError::Full) => {}
                     Err(error) => return Err(error),
@@ -372,7 +376,10 @@ impl Mailboxes for SqliteStore {
         sequences: &'a [u64],
     ) -> Pending<'a, Option<u32>> {
         let (id, sequences) = (*id, sequences.to_vec());
-        Box::pin(self.spare(move |desk, connection| desk.ack(connection, now, &id, &sequences)))
+        let len = PAGE.saturating_add(sequences.len().saturating_mul(SMALL));
+        Box::pin(
+            self.spare(len, move |desk, connection| desk.ack(connection, now, &id, &sequences)),
+        )
     }
 }
 
@@ -395,7 +402,8 @@ impl Nonces for SqliteStore {
 
 impl Store for SqliteStore {
     fn sweep(&self, now: Timestamp, limit: u32) -> Pending<'_, bool> {
-        Box::pin(self.spare(move |desk, connection| desk.sweep(connection, now, limit)))
+        let len = PAGE.saturating_mul(limit as usize);
+        Box::pin(self.spare(len, move |desk, connection| desk.sweep(connection, now, limit)))
     }
 
     fn mark(&self, now: Timestamp) -> Pending<'_, Timestamp> {
@@ -407,7 +415,7 @@ impl Store for SqliteStore {
 
     fn usage(&self) -> Pending<'_, Usage> {
         Box::pin(async move {
-            let usage = self.spare(|desk, _| Ok(desk.usage())).await?;
+            let usage = self.spare(0, |desk, _| Ok(desk.usage())).await?;
             Ok(Usage { bytes: self.home.len(), ..usage })
         })
     }

@@ -51,7 +51,8 @@ fn what_is_no_store_of_this_release_is_refused_and_left_as_it_is() {
         connection.execute_batch(&sql).expect("changes");
     };
     for (what, sql, part) in [
-        ("a later release's", "PRAGMA user_version = 2", "its schema is 2, and this release reads"),
+        ("a later release's", "PRAGMA user_version = 3", "its schema is 3, and this release reads"),
+        ("one from before", "PRAGMA user_version = 1", "its schema is 1, and this release reads"),
         ("none at all", "PRAGMA user_version = 0", "its schema is 0"),
         ("another program's", "PRAGMA application_id = 1", "it is no relay's database"),
         ("without a log", "PRAGMA journal_mode = DELETE", "it is no relay's database"),

@@ -8,7 +8,7 @@ use sealwire_core::{Timestamp, kdf};
 use super::{
     super::{
         StoreError, Usage,
-        backlog::{Backlog, Entry},
+        backlog::Entry,
         stock::{Answer, ClaimId, Stock},
     },
     record,
@@ -149,8 +149,7 @@ impl Desk {
         id: &ReceiveId,
     ) -> Result<Option<&mut Slot<Mailbox>>, Fault> {
         if !self.mailboxes.has(id) {
-            let sql = "SELECT mailbox.id, lifetime, per_token, as_of, record FROM mailbox \
-                       JOIN backlog USING (id) WHERE receive = ?1";
+            let sql = "SELECT as_of, record FROM backlog WHERE receive = ?1";
             let mut statement = connection.prepare_cached(sql)?;
             let found = statement.query_row([id.as_bytes()], |row| Ok(mailbox_slot(row)));
             let Some(found) = found.optional()? else { return Ok(None) };
@@ -166,8 +165,7 @@ impl Desk {
         name: &Name,
     ) -> Result<Option<&mut Slot<Stock>>, Fault> {
         if !self.devices.has(name) {
-            let sql = "SELECT device.id, as_of, record FROM device JOIN stock USING (id) \
-                       WHERE name = ?1";
+            let sql = "SELECT as_of, record FROM stock WHERE name = ?1";
             let mut statement = connection.prepare_cached(sql)?;
             let void = self.meta.void;
             let found = statement.query_row([name], |row| Ok(device_slot(row, void)));
@@ -226,18 +224,17 @@ impl Desk {
 
     fn write_slots(&self, connection: &Connection) -> Result<(), Fault> {
         let as_of = sql_number(self.meta.last);
-        let sql = "UPDATE backlog SET as_of = ?2, due = ?3, record = ?4 WHERE id = ?1";
+        let sql = "UPDATE backlog SET as_of = ?2, due = ?3, record = ?4 WHERE receive = ?1";
         let mut statement = connection.prepare_cached(sql)?;
-        for slot in self.mailboxes.due(self.pace) {
-            let (backlog, record) =
-                (&slot.state.backlog, record::write_backlog(&slot.state.backlog));
-            statement.execute(params![slot.id, as_of, sql_time(backlog.due()), record])?;
+        for (receive, mailbox) in self.mailboxes.due(self.pace) {
+            let (due, record) = (sql_time(mailbox.backlog.due()), record::write_mailbox(mailbox));
+            statement.execute(params![receive.as_bytes(), as_of, due, record])?;
         }
-        let sql = "UPDATE stock SET as_of = ?2, due = ?3, record = ?4 WHERE id = ?1";
+        let sql = "UPDATE stock SET as_of = ?2, due = ?3, record = ?4 WHERE name = ?1";
         let mut statement = connection.prepare_cached(sql)?;
-        for slot in self.devices.due(self.pace) {
-            let record = record::write_stock(&slot.state, self.meta.void);
-            statement.execute(params![slot.id, as_of, sql_time(slot.state.due()), record])?;
+        for (name, stock) in self.devices.due(self.pace) {
+            let (due, record) = (sql_time(stock.due()), record::write_stock(stock, self.meta.void));
+            statement.execute(params![name, as_of, due, record])?;
         }
         Ok(())
     }
@@ -317,21 +314,18 @@ impl Desk {
     }
 }
 
-/// Of the columns id, lifetime, per_token, as_of, record.
+/// Of the columns as_of, record.
 fn mailbox_slot(row: &Row<'_>) -> Result<Slot<Mailbox>, Fault> {
-    let record = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
-    let backlog: Backlog =
-        record::read_backlog(record).ok_or(Fault::Record("the record of a mailbox"))?;
-    let per_token = u32::try_from(number(row, 2)?).unwrap_or(u32::MAX);
-    let mailbox = Mailbox { lifetime: number(row, 1)?, per_token, backlog };
-    Ok(Slot::new(row.get(0)?, number(row, 3)?, mailbox))
+    let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+    let mailbox = record::read_mailbox(record).ok_or(Fault::Record("the record of a mailbox"))?;
+    Ok(Slot::new(number(row, 0)?, mailbox))
 }
 
-/// Of the columns id, as_of, record.
+/// Of the columns as_of, record.
 fn device_slot(row: &Row<'_>, void: u64) -> Result<Slot<Stock>, Fault> {
-    let record = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+    let record = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
     let stock = record::read_stock(record, void).ok_or(Fault::Record("the record of a device"))?;
-    Ok(Slot::new(row.get(0)?, number(row, 1)?, stock))
+    Ok(Slot::new(number(row, 0)?, stock))
 }
 
 /// SQLite's integers are signed; no number of ours comes near the end of them.

@@ -87,9 +87,8 @@ impl Desk {
                 card,
                 bundle
             ])?;
-            let id = connection.last_insert_rowid();
             let stock = Stock { until, contact: *contact, ..Stock::default() };
-            self.add_stock(connection, name, id, stock)?;
+            self.add_stock(connection, name, stock)?;
             return Ok(Outcome::Done);
         };
         let Some(slot) = self.device(connection, name)? else {
@@ -120,18 +119,17 @@ impl Desk {
         &mut self,
         connection: &Connection,
         name: &Name,
-        id: i64,
         stock: Stock,
     ) -> Result<(), Fault> {
-        let sql = "INSERT INTO stock (id, as_of, due, record) VALUES (?1, ?2, ?3, ?4)";
+        let sql = "INSERT INTO stock (name, as_of, due, record) VALUES (?1, ?2, ?3, ?4)";
         connection.prepare_cached(sql)?.execute(params![
-            id,
+            name,
             sql_number(self.meta.last),
             sql_time(stock.due()),
             record::write_stock(&stock, self.meta.void)
         ])?;
         self.keep_device(name);
-        self.devices.put(*name, Some(Slot::new(id, self.meta.last, stock)));
+        self.devices.put(*name, Some(Slot::new(self.meta.last, stock)));
         self.meta.devices = self.meta.devices.saturating_add(1);
         Ok(())
     }
@@ -173,7 +171,7 @@ impl Desk {
         id: ClaimId,
     ) -> Result<Option<Claim>, Fault> {
         let Some(slot) = self.device(connection, name)? else { return Ok(None) };
-        let (device, stock) = (slot.id, &mut slot.state);
+        let stock = &mut slot.state;
         let before = stock.answers.get(&id).copied();
         let answer = stock.claim(now, id);
         let taken = stock.answers.get(&id).copied() != before;
@@ -181,12 +179,12 @@ impl Desk {
         if taken {
             self.undo.push(Undo::Claim(*name, id, answer, before));
             self.devices.touch(name);
-            let sql = "INSERT INTO claim (id, device, claim, at, x25519, kem) \
+            let sql = "INSERT INTO claim (id, name, claim, at, x25519, kem) \
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let row = sql_number(self.next());
             connection.prepare_cached(sql)?.execute(params![
                 row,
-                device,
+                name,
                 id.0,
                 sql_time(answer.at),
                 sql_number(record::place_row(answer.x25519)),

@@ -127,7 +127,12 @@ impl Home {
     /// Bytes of the database and its log.
     pub(super) fn len(&self) -> u64 {
         let len = |path: PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
-        len(self.database()).saturating_add(len(self.log()))
+        len(self.database()).saturating_add(self.log_len())
+    }
+
+    /// Bytes of the log, of which those at its end may be of no use any more.
+    pub(super) fn log_len(&self) -> u64 {
+        fs::metadata(self.log()).map_or(0, |metadata| metadata.len())
     }
 }
 

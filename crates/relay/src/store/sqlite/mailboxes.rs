@@ -8,7 +8,7 @@ use super::{
         Appended, Deposit, Entrance, Outcome,
         backlog::{Arrival, Backlog, Entry},
     },
-    desk::{Desk, Fault, Undo, number, sql_number, sql_time},
+    desk::{Desk, Fault, Undo, sql_number, sql_time},
     record,
     shelf::{Mailbox, Slot},
 };
@@ -32,38 +32,24 @@ pub(super) struct Plan {
 
 /// A mailbox's row.
 struct Stored {
-    id: i64,
     receive: ReceiveId,
     send: SendId,
     kind: MailboxKind,
     secret: Secret<32>,
-    lifetime: u64,
-    per_token: u32,
     revoked: Vec<Token>,
 }
 
 impl Stored {
-    fn is(&self, receive: &ReceiveId, new: &NewMailbox) -> bool {
-        let NewMailbox { send, kind, secret, lifetime, per_token } = new;
-        self.receive == *receive
-            && (self.send, self.kind) == (*send, *kind)
-            && (self.lifetime, self.per_token) == (*lifetime, *per_token)
-            && self.secret == *secret
-    }
-
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let kind: u8 = row.get(3)?;
-        let secret = row.get_ref(4)?.as_blob()?;
-        let revoked = row.get_ref(7)?.as_blob()?;
+        let kind: u8 = row.get(2)?;
+        let secret = row.get_ref(3)?.as_blob()?;
+        let revoked = row.get_ref(4)?.as_blob()?;
         let (tokens, _) = revoked.as_chunks();
         Ok(Self {
-            id: row.get(0)?,
-            receive: ReceiveId::from_bytes(row.get(1)?),
-            send: SendId::from_bytes(row.get(2)?),
+            receive: ReceiveId::from_bytes(row.get(0)?),
+            send: SendId::from_bytes(row.get(1)?),
             kind: if kind == 1 { MailboxKind::Contact } else { MailboxKind::Pairwise },
             secret: Secret::from_slice(secret).map_err(|_| rusqlite::Error::InvalidQuery)?,
-            lifetime: number(row, 5)?,
-            per_token: row.get(6)?,
             revoked: tokens.iter().copied().map(Token::from_bytes).collect(),
         })
     }
@@ -76,10 +62,9 @@ enum By<'a> {
     Send(&'a SendId),
 }
 
-const BY_RECEIVE: &str = "SELECT id, receive, send, kind, secret, lifetime, per_token, revoked \
-                          FROM mailbox WHERE receive = ?1";
-const BY_SEND: &str = "SELECT id, receive, send, kind, secret, lifetime, per_token, revoked \
-                       FROM mailbox WHERE send = ?1";
+const BY_RECEIVE: &str = "SELECT receive, send, kind, secret, revoked FROM mailbox \
+                          WHERE receive = ?1";
+const BY_SEND: &str = "SELECT receive, send, kind, secret, revoked FROM mailbox WHERE send = ?1";
 
 fn find(connection: &Connection, by: By<'_>) -> rusqlite::Result<Option<Stored>> {
     let (sql, id) = match by {
@@ -108,35 +93,36 @@ impl Desk {
         receive: &ReceiveId,
         new: &NewMailbox,
     ) -> Result<Outcome, Fault> {
-        let same = find(connection, By::Receive(receive))?;
-        if let Some(stored) = same.or(find(connection, By::Send(&new.send))?) {
-            let same = stored.is(receive, new);
+        let NewMailbox { send, kind, secret, lifetime, per_token } = new;
+        let found = find(connection, By::Receive(receive))?;
+        if let Some(stored) = found.or(find(connection, By::Send(send))?) {
+            let same = (stored.receive, stored.send, stored.kind) == (*receive, *send, *kind)
+                && stored.secret == *secret
+                && self.mailbox(connection, receive)?.is_some_and(|slot| {
+                    (slot.state.lifetime, slot.state.per_token) == (*lifetime, *per_token)
+                });
             return Ok(if same { Outcome::Known } else { Outcome::Conflict });
         }
-        let NewMailbox { send, kind, secret, lifetime, per_token } = new;
         let kind = if *kind == MailboxKind::Contact { 1 } else { 2 };
-        let sql = "INSERT INTO mailbox (receive, send, kind, secret, lifetime, per_token, revoked) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'')";
+        let sql = "INSERT INTO mailbox (receive, send, kind, secret, revoked) \
+                   VALUES (?1, ?2, ?3, ?4, x'')";
         connection.prepare_cached(sql)?.execute(params![
             receive.as_bytes(),
             send.as_bytes(),
             kind,
-            secret.expose(),
-            sql_number(*lifetime),
-            per_token
+            secret.expose()
         ])?;
-        let id = connection.last_insert_rowid();
-        let backlog = Backlog::new(now);
-        let sql = "INSERT INTO backlog (id, as_of, due, record) VALUES (?1, ?2, ?3, ?4)";
+        let (lifetime, per_token) = (*lifetime, *per_token);
+        let mailbox = Mailbox { lifetime, per_token, backlog: Backlog::new(now) };
+        let sql = "INSERT INTO backlog (receive, as_of, due, record) VALUES (?1, ?2, ?3, ?4)";
         connection.prepare_cached(sql)?.execute(params![
-            id,
+            receive.as_bytes(),
             sql_number(self.meta.last),
-            sql_time(backlog.due()),
-            record::write_backlog(&backlog)
+            sql_time(mailbox.backlog.due()),
+            record::write_mailbox(&mailbox)
         ])?;
         self.keep_mailbox(receive);
-        let mailbox = Mailbox { lifetime: *lifetime, per_token: *per_token, backlog };
-        self.mailboxes.put(*receive, Some(Slot::new(id, self.meta.last, mailbox)));
+        self.mailboxes.put(*receive, Some(Slot::new(self.meta.last, mailbox)));
         self.meta.mailboxes = self.meta.mailboxes.saturating_add(1);
         Ok(Outcome::Done)
     }
@@ -151,8 +137,11 @@ impl Desk {
         let rows: Vec<u64> = slot.state.backlog.live.iter().map(|entry| entry.row).collect();
         self.keep_mailbox(receive);
         self.delete_messages(connection, &rows)?;
-        connection.prepare_cached("DELETE FROM backlog WHERE id = ?1")?.execute([stored.id])?;
-        connection.prepare_cached("DELETE FROM mailbox WHERE id = ?1")?.execute([stored.id])?;
+        for sql in
+            ["DELETE FROM backlog WHERE receive = ?1", "DELETE FROM mailbox WHERE receive = ?1"]
+        {
+            connection.prepare_cached(sql)?.execute([receive.as_bytes()])?;
+        }
         self.mailboxes.put(*receive, None);
         self.meta.mailboxes = self.meta.mailboxes.saturating_sub(1);
         self.stale.push(stored.send);
@@ -174,8 +163,9 @@ impl Desk {
         };
         let revoked: Vec<u8> = revoked.iter().flat_map(|token| *token.as_bytes()).collect();
         let secret = revoke.secret.as_ref().unwrap_or(&stored.secret);
-        let sql = "UPDATE mailbox SET secret = ?2, revoked = ?3 WHERE id = ?1";
-        connection.prepare_cached(sql)?.execute(params![stored.id, secret.expose(), revoked])?;
+        let sql = "UPDATE mailbox SET secret = ?2, revoked = ?3 WHERE receive = ?1";
+        let receive = receive.as_bytes();
+        connection.prepare_cached(sql)?.execute(params![receive, secret.expose(), revoked])?;
         self.stale.push(stored.send);
         Ok(Outcome::Done)
     }
@@ -192,7 +182,7 @@ impl Desk {
         }
         let row = self.meta.last.saturating_add(1);
         let Some(slot) = self.mailboxes.slot(receive) else { return Ok(Appended::Gone) };
-        let (id, until) = (slot.id, now.plus(slot.state.lifetime));
+        let until = now.plus(slot.state.lifetime);
         let arrival = Arrival {
             row,
             until,
@@ -210,11 +200,11 @@ impl Desk {
         self.mailboxes.touch(receive);
         self.meta.last = row;
         self.meta.messages = self.meta.messages.saturating_add(1);
-        let sql = "INSERT INTO message (id, mailbox, sequence, message, token, until, frame) \
+        let sql = "INSERT INTO message (id, receive, sequence, message, token, until, frame) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         connection.prepare_cached(sql)?.execute(params![
             sql_number(row),
-            id,
+            receive.as_bytes(),
             sql_number(sequence),
             message.as_bytes(),
             token.as_bytes(),
@@ -267,7 +257,6 @@ impl Desk {
         sequences: &[u64],
     ) -> Result<Option<u32>, Fault> {
         let Some(slot) = self.mailbox_at(connection, now, receive)? else { return Ok(None) };
-        let mailbox = slot.id;
         let removed = slot.state.backlog.ack(sequences);
         let forgotten = slot.state.backlog.forget();
         if removed.is_empty() {
@@ -278,9 +267,9 @@ impl Desk {
         self.undo.push(Undo::Ack(*receive, removed, forgotten));
         self.mailboxes.touch(receive);
         self.delete_messages(connection, &rows)?;
-        let sql = "INSERT INTO ack (id, mailbox, gone) VALUES (?1, ?2, ?3)";
+        let sql = "INSERT INTO ack (id, receive, gone) VALUES (?1, ?2, ?3)";
         let id = sql_number(self.next());
-        connection.prepare_cached(sql)?.execute(params![id, mailbox, gone])?;
+        connection.prepare_cached(sql)?.execute(params![id, receive.as_bytes(), gone])?;
         Ok(Some(u32::try_from(rows.len()).unwrap_or(u32::MAX)))
     }
 

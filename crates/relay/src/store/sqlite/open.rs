@@ -1,6 +1,6 @@
 //! Opening a store: its epoch, and what a crash left to be done.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use sealwire_core::Timestamp;
 
 use super::{
@@ -61,7 +61,7 @@ impl Desk {
     }
 
     fn redo_messages(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let sql = "SELECT id, sequence, until, length(frame), message, token, mailbox \
+        let sql = "SELECT id, sequence, until, length(frame), message, token, receive \
                    FROM message WHERE id > ?1 ORDER BY id";
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query([sql_number(self.meta.flushed)])?;
@@ -74,7 +74,7 @@ impl Desk {
                 message: MessageId::from_bytes(row.get(4)?),
                 token: Token::from_bytes(row.get(5)?),
             };
-            let Some(receive) = self.receive(connection, row.get(6)?)? else { continue };
+            let receive = ReceiveId::from_bytes(row.get(6)?);
             let slot = self.mailbox(connection, &receive)?;
             if let Some(slot) = slot.filter(|slot| slot.as_of < entry.row) {
                 slot.state.backlog.restore(entry);
@@ -85,14 +85,14 @@ impl Desk {
     }
 
     fn redo_acks(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let sql = "SELECT id, gone, mailbox FROM ack WHERE id > ?1 ORDER BY id";
+        let sql = "SELECT id, gone, receive FROM ack WHERE id > ?1 ORDER BY id";
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query([sql_number(self.meta.flushed)])?;
         while let Some(row) = rows.next()? {
             let id = number(row, 0)?;
             let gone = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
             let gone = record::read_ack(gone).ok_or(Fault::Record("an acknowledgement"))?;
-            let Some(receive) = self.receive(connection, row.get(2)?)? else { continue };
+            let receive = ReceiveId::from_bytes(row.get(2)?);
             let slot = self.mailbox(connection, &receive)?;
             if let Some(slot) = slot.filter(|slot| slot.as_of < id) {
                 for (sequence, message, until) in gone {
@@ -105,13 +105,13 @@ impl Desk {
     }
 
     fn redo_claims(&mut self, connection: &Connection) -> Result<(), Fault> {
-        let sql = "SELECT id, claim, at, x25519, kem, device FROM claim WHERE id > ?1 ORDER BY id";
+        let sql = "SELECT id, claim, at, x25519, kem, name FROM claim WHERE id > ?1 ORDER BY id";
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query([sql_number(self.meta.flushed)])?;
         while let Some(row) = rows.next()? {
             let id = number(row, 0)?;
             let (claim, answer) = claim(row)?;
-            let Some(name) = device(connection, row.get(5)?)? else { continue };
+            let name: Name = row.get(5)?;
             let slot = self.device(connection, &name)?;
             if let Some(slot) = slot.filter(|slot| slot.as_of < id) {
                 slot.state.redo_claim(claim, answer);
@@ -119,14 +119,6 @@ impl Desk {
             }
         }
         Ok(())
-    }
-
-    /// The id of a mailbox, unless it was closed.
-    fn receive(&self, connection: &Connection, row: i64) -> Result<Option<ReceiveId>, Fault> {
-        let mut statement =
-            connection.prepare_cached("SELECT receive FROM mailbox WHERE id = ?1")?;
-        let receive = statement.query_row([row], |row| row.get(0)).optional()?;
-        Ok(receive.map(ReceiveId::from_bytes))
     }
 }
 
@@ -137,9 +129,4 @@ fn claim(row: &Row<'_>) -> rusqlite::Result<(ClaimId, Answer)> {
         kem: record::place(number(row, 4)?),
     };
     Ok((ClaimId(row.get(1)?), answer))
-}
-
-fn device(connection: &Connection, row: i64) -> Result<Option<Name>, Fault> {
-    let mut statement = connection.prepare_cached("SELECT name FROM device WHERE id = ?1")?;
-    Ok(statement.query_row([row], |row| row.get(0)).optional()?)
 }

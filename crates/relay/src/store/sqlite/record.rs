@@ -2,9 +2,12 @@
 
 use sealwire_core::Timestamp;
 
-use super::super::{
-    backlog::{Backlog, Entry},
-    stock::{Answer, ClaimId, Lot, Place, Stock},
+use super::{
+    super::{
+        backlog::{Backlog, Entry},
+        stock::{Answer, ClaimId, Lot, Place, Stock},
+    },
+    shelf::Mailbox,
 };
 use crate::{MessageId, SendId, Token, limits, wire::Kind};
 
@@ -39,10 +42,15 @@ impl Reader<'_> {
     }
 }
 
-/// `last 8 | read 8 | messages 4 | messages`, and remembered ids to the end.
-pub(super) fn write_backlog(backlog: &Backlog) -> Vec<u8> {
+/// `lifetime 8 | per token 4 | last 8 | read 8 | messages 4 | messages`, and remembered ids to the
+/// end.
+pub(super) fn write_mailbox(mailbox: &Mailbox) -> Vec<u8> {
+    let Mailbox { lifetime, per_token, backlog } = mailbox;
     let Backlog { last, read, live, len: _, earliest: _, gone, ids: _ } = backlog;
-    let mut out = Vec::with_capacity(live.len().saturating_mul(64).saturating_add(32));
+    let entries = live.len().saturating_mul(64).saturating_add(gone.len().saturating_mul(24));
+    let mut out = Vec::with_capacity(entries.saturating_add(32));
+    out.extend_from_slice(&lifetime.to_be_bytes());
+    out.extend_from_slice(&per_token.to_be_bytes());
     out.extend_from_slice(&last.to_be_bytes());
     out.extend_from_slice(&read.as_secs().to_be_bytes());
     out.extend_from_slice(&u32::try_from(live.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -59,8 +67,9 @@ pub(super) fn write_backlog(backlog: &Backlog) -> Vec<u8> {
     out
 }
 
-pub(super) fn read_backlog(record: &[u8]) -> Option<Backlog> {
+pub(super) fn read_mailbox(record: &[u8]) -> Option<Mailbox> {
     let mut reader = Reader(record);
+    let (lifetime, per_token) = (reader.u64()?, reader.u32()?);
     let (last, read) = (reader.u64()?, reader.time()?);
     let mut backlog = Backlog::new(read);
     let count = reader.u32()?;
@@ -76,7 +85,7 @@ pub(super) fn read_backlog(record: &[u8]) -> Option<Backlog> {
         let message = MessageId::from_bytes(reader.take()?);
         backlog.remember(message, reader.time()?);
     }
-    Some(backlog)
+    Some(Mailbox { lifetime, per_token, backlog })
 }
 
 fn write_gone(out: &mut Vec<u8>, message: MessageId, until: Timestamp) {

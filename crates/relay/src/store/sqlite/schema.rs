@@ -9,51 +9,52 @@ use super::super::StoreError;
 /// In the header of the file: `SWRL`.
 const APPLICATION_ID: i32 = 0x5357_524C;
 
-/// Schema 1.
+/// Schema [`FIRST`].
 ///
 /// What changes with every message is only ever added at the end of `message`, `ack`, `claim` and
 /// `spent`, whose ids ascend: a frame costs hardly more than its own bytes, however many mailboxes
-/// there are. `backlog` and `stock` hold what follows from them, as of one id (see `Shelf`).
+/// there are. `backlog` and `stock` hold what follows from them, as of one id (see `Shelf`), under
+/// the very key that they are looked up by: one page is read of each.
 const TABLES: &str = "
 CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), last INTEGER NOT NULL,
   flushed INTEGER NOT NULL, epoch INTEGER NOT NULL, void INTEGER NOT NULL, copy INTEGER NOT NULL,
   mark INTEGER NOT NULL, devices INTEGER NOT NULL, mailboxes INTEGER NOT NULL,
   messages INTEGER NOT NULL);
 INSERT INTO meta VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-CREATE TABLE device (id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB NOT NULL,
-  sequence INTEGER NOT NULL, card_hash BLOB NOT NULL, bundle_hash BLOB NOT NULL,
-  card BLOB NOT NULL, bundle BLOB NOT NULL);
+CREATE TABLE device (id INTEGER PRIMARY KEY, name BLOB NOT NULL, sequence INTEGER NOT NULL,
+  card_hash BLOB NOT NULL, bundle_hash BLOB NOT NULL, card BLOB NOT NULL,
+  bundle BLOB NOT NULL);
 CREATE UNIQUE INDEX device_name ON device (name);
-CREATE TABLE stock (id INTEGER PRIMARY KEY, as_of INTEGER NOT NULL, due INTEGER NOT NULL,
-  record BLOB NOT NULL);
+CREATE TABLE stock (name BLOB PRIMARY KEY, as_of INTEGER NOT NULL, due INTEGER NOT NULL,
+  record BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE key (id INTEGER PRIMARY KEY, content BLOB NOT NULL);
-CREATE TABLE claim (id INTEGER PRIMARY KEY, device INTEGER NOT NULL, claim BLOB NOT NULL,
+CREATE TABLE claim (id INTEGER PRIMARY KEY, name BLOB NOT NULL, claim BLOB NOT NULL,
   at INTEGER NOT NULL, x25519 INTEGER NOT NULL, kem INTEGER NOT NULL);
-CREATE TABLE mailbox (id INTEGER PRIMARY KEY AUTOINCREMENT, receive BLOB NOT NULL,
-  send BLOB NOT NULL, kind INTEGER NOT NULL, secret BLOB NOT NULL, lifetime INTEGER NOT NULL,
-  per_token INTEGER NOT NULL, revoked BLOB NOT NULL);
-CREATE UNIQUE INDEX mailbox_receive ON mailbox (receive);
+CREATE TABLE mailbox (receive BLOB PRIMARY KEY, send BLOB NOT NULL, kind INTEGER NOT NULL,
+  secret BLOB NOT NULL, revoked BLOB NOT NULL) WITHOUT ROWID;
 CREATE UNIQUE INDEX mailbox_send ON mailbox (send);
-CREATE TABLE backlog (id INTEGER PRIMARY KEY, as_of INTEGER NOT NULL, due INTEGER NOT NULL,
-  record BLOB NOT NULL);
-CREATE TABLE message (id INTEGER PRIMARY KEY, mailbox INTEGER NOT NULL,
-  sequence INTEGER NOT NULL, message BLOB NOT NULL, token BLOB NOT NULL, until INTEGER NOT NULL,
-  frame BLOB NOT NULL);
-CREATE TABLE ack (id INTEGER PRIMARY KEY, mailbox INTEGER NOT NULL, gone BLOB NOT NULL);
+CREATE TABLE backlog (receive BLOB PRIMARY KEY, as_of INTEGER NOT NULL, due INTEGER NOT NULL,
+  record BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE message (id INTEGER PRIMARY KEY, receive BLOB NOT NULL, sequence INTEGER NOT NULL,
+  message BLOB NOT NULL, token BLOB NOT NULL, until INTEGER NOT NULL, frame BLOB NOT NULL);
+CREATE TABLE ack (id INTEGER PRIMARY KEY, receive BLOB NOT NULL, gone BLOB NOT NULL);
 CREATE TABLE spent (id INTEGER PRIMARY KEY, nonce BLOB NOT NULL, until INTEGER NOT NULL);
 ";
 
-/// The schemas that this release opens: what makes each the next. One that was released is never
+/// The schema that new databases begin with. Schema 1 was in no release, and nothing moves it up.
+const FIRST: i64 = 2;
+
+/// The schemas after the first: what makes each of the one before. One that was released is never
 /// changed.
 pub(super) const LADDER: &[&str] = &[];
 
 /// The schema of a ladder's top.
 fn newest(ladder: &[&str]) -> i64 {
-    i64::try_from(ladder.len()).unwrap_or(i64::MAX).saturating_add(1)
+    i64::try_from(ladder.len()).unwrap_or(i64::MAX).saturating_add(FIRST)
 }
 
 /// Bytes of a page: three small frames, or a quarter of a large one.
-const PAGE_LEN: u64 = 8192;
+pub(super) const PAGE_LEN: u64 = 8192;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +64,10 @@ pub(super) enum Role {
     Checkpointer,
 }
 
-/// The log is written from its start again when it has this many bytes, and cut off there after
-/// it was longer.
+/// The log is written from its start again when it has about this many bytes, and cut off at twice
+/// as many if it was longer.
 pub(super) const LOG_LEN: u64 = 64 * 1024 * 1024;
+pub(super) const MAX_LOG_LEN: u64 = 2 * LOG_LEN;
 
 /// Opens a database that is there.
 pub(super) fn connect(path: &Path, role: Role) -> Result<Connection, StoreError> {
@@ -81,10 +83,9 @@ fn configure(connection: &Connection, role: Role) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     // The log is flushed with each transaction (FULL), and moved into the database by a thread of
     // its own.
-    let limit = LOG_LEN.saturating_mul(2);
     connection.execute_batch(&format!(
         "PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; \
-         PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {limit};"
+         PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {MAX_LOG_LEN};"
     ))?;
     connection.execute_batch(match role {
         Role::Writer => "PRAGMA cache_size = -32768;",
@@ -104,7 +105,7 @@ pub(super) fn limit(connection: &Connection, max_len: u64) -> Result<(), StoreEr
 pub(super) fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_LEN}; PRAGMA application_id = {APPLICATION_ID}; \
-         PRAGMA user_version = 1; PRAGMA journal_mode = WAL;"
+         PRAGMA user_version = {FIRST}; PRAGMA journal_mode = WAL;"
     ))?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
@@ -120,9 +121,9 @@ pub(super) fn check(connection: &Connection, ladder: &[&str]) -> Result<i64, Sto
     }
     let schema: i64 = pragma(connection, "user_version")?;
     let newest = newest(ladder);
-    if schema < 1 || schema > newest {
+    if schema < FIRST || schema > newest {
         return Err(StoreError::Foreign(format!(
-            "its schema is {schema}, and this release reads 1 to {newest}"
+            "its schema is {schema}, and this release reads {FIRST} to {newest}"
         )));
     }
     Ok(schema)
@@ -131,7 +132,8 @@ pub(super) fn check(connection: &Connection, ladder: &[&str]) -> Result<i64, Sto
 /// Brings a database to the top of the ladder, each step in a transaction.
 pub(super) fn migrate(connection: &mut Connection, ladder: &[&str]) -> Result<(), StoreError> {
     let schema = check(connection, ladder)?;
-    for (statements, next) in ladder.iter().zip(2_i64..).skip_while(|(_, next)| *next <= schema) {
+    let steps = ladder.iter().zip(FIRST.saturating_add(1)..);
+    for (statements, next) in steps.skip_while(|(_, next)| *next <= schema) {
         step(connection, statements, next).map_err(|e| failure(&e))?;
     }
     Ok(())

@@ -37,8 +37,6 @@ impl Default for Pace {
 /// A row in memory.
 #[derive(Clone, Debug)]
 pub(super) struct Slot<S> {
-    /// Of its row.
-    pub(super) id: i64,
     /// The last change that its row has.
     pub(super) as_of: u64,
     pub(super) state: S,
@@ -65,19 +63,19 @@ pub(super) trait State {
 
 impl State for Mailbox {
     fn weight(&self) -> usize {
-        self.backlog.live.len().saturating_add(self.backlog.gone.len()).saturating_add(4)
+        self.backlog.live.len().saturating_add(self.backlog.gone.len()).saturating_add(8)
     }
 }
 
 impl State for Stock {
     fn weight(&self) -> usize {
-        self.lots.len().saturating_add(self.claims.len()).saturating_add(4)
+        self.lots.len().saturating_add(self.claims.len()).saturating_add(8)
     }
 }
 
 impl<S> Slot<S> {
-    pub(super) const fn new(id: i64, as_of: u64, state: S) -> Self {
-        Self { id, as_of, state, dirty: false, listed: false, used: true }
+    pub(super) const fn new(as_of: u64, state: S) -> Self {
+        Self { as_of, state, dirty: false, listed: false, used: true }
     }
 }
 
@@ -106,7 +104,7 @@ impl<K, S> Default for Shelf<K, S> {
     }
 }
 
-impl<K: Copy + Eq + Hash, S: State> Shelf<K, S> {
+impl<K: Copy + Eq + Hash + Ord, S: State> Shelf<K, S> {
     pub(super) fn has(&self, key: &K) -> bool {
         self.slots.contains_key(key)
     }
@@ -157,8 +155,7 @@ impl<K: Copy + Eq + Hash, S: State> Shelf<K, S> {
                 slot.listed = false;
             }
         }
-        let slots = &self.slots;
-        self.round.sort_by_cached_key(|key| core::cmp::Reverse(slots.get(key).map(|slot| slot.id)));
+        self.round.sort_unstable_by(|a, b| b.cmp(a));
     }
 
     /// Slots that the round has to write.
@@ -167,9 +164,10 @@ impl<K: Copy + Eq + Hash, S: State> Shelf<K, S> {
     }
 
     /// What this transaction has to write: what cannot wait, and the next of the round.
-    pub(super) fn due(&self, pace: Pace) -> impl Iterator<Item = &Slot<S>> {
+    pub(super) fn due(&self, pace: Pace) -> impl Iterator<Item = (&K, &S)> {
         let step = self.round.iter().rev().take(pace.step);
-        self.now.iter().chain(step).filter_map(|key| self.slots.get(key)).filter(|slot| slot.dirty)
+        let slots = self.now.iter().chain(step).filter_map(|key| Some((key, self.slots.get(key)?)));
+        slots.filter(|(_, slot)| slot.dirty).map(|(key, slot)| (key, &slot.state))
     }
 
     /// After the transaction: what was due is written.
@@ -190,10 +188,11 @@ impl<K: Copy + Eq + Hash, S: State> Shelf<K, S> {
         self.now.clear();
     }
 
-    /// Keys of the slots whose rows are older than they are.
-    pub(super) fn dirty(&self) -> impl Iterator<Item = (&K, &Slot<S>)> {
+    /// Slots whose rows are older than they are.
+    pub(super) fn dirty(&self) -> impl Iterator<Item = (&K, &S)> {
         let keys = self.changed.iter().chain(&self.round);
-        keys.filter_map(|key| Some((key, self.slots.get(key)?))).filter(|(_, slot)| slot.dirty)
+        let slots = keys.filter_map(|key| Some((key, self.slots.get(key)?)));
+        slots.filter(|(_, slot)| slot.dirty).map(|(key, slot)| (key, &slot.state))
     }
 
     /// Forgets slots that were not used since the last time.

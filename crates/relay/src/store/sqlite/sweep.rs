@@ -1,6 +1,6 @@
 //! Removing what has expired, in small steps.
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, Row, params};
 use sealwire_core::Timestamp;
 
 use super::{
@@ -31,12 +31,13 @@ struct Done {
 struct Cursor<K> {
     /// What the rows do not say yet.
     changed: Vec<K>,
-    row: i64,
+    /// The row before the next; `None` before all.
+    row: Option<K>,
 }
 
 impl<K> Default for Cursor<K> {
     fn default() -> Self {
-        Self { changed: Vec::new(), row: 0 }
+        Self { changed: Vec::new(), row: None }
     }
 }
 
@@ -67,8 +68,8 @@ impl Desk {
         limit: u32,
     ) -> Result<bool, Fault> {
         let mut cursor = core::mem::take(&mut self.sweep.mailbox);
-        if cursor.row == 0 {
-            let due = self.mailboxes.dirty().filter(|(_, slot)| slot.state.backlog.due() <= now);
+        if cursor.row.is_none() {
+            let due = self.mailboxes.dirty().filter(|(_, mailbox)| mailbox.backlog.due() <= now);
             cursor.changed = due.map(|(key, _)| *key).collect();
         }
         let mut removed = 0_usize;
@@ -79,16 +80,14 @@ impl Desk {
                 return Ok(true);
             }
         }
-        let rows = scan(connection, "backlog", cursor.row, limit)?;
+        let sql = "SELECT receive, due FROM backlog WHERE receive > ?1 ORDER BY receive LIMIT ?2";
+        let after = cursor.row.as_ref().map_or(&[][..], |key| key.as_bytes());
+        let rows = scan(connection, sql, after, limit)?;
         let more = rows.len() == limit as usize;
-        for (row, due) in rows {
-            cursor.row = row;
-            if due > sql_time(now) {
-                continue;
-            }
-            let sql = "SELECT receive FROM mailbox WHERE id = ?1";
-            if let Some(key) = one(connection, sql, [row], |row| row.get(0))? {
-                let key = ReceiveId::from_bytes(key);
+        for (key, due) in rows {
+            let key = ReceiveId::from_bytes(key);
+            cursor.row = Some(key);
+            if due <= sql_time(now) {
                 removed = removed.saturating_add(self.sweep_mailbox(connection, now, &key)?);
             }
             if removed >= limit as usize {
@@ -127,22 +126,20 @@ impl Desk {
         limit: u32,
     ) -> Result<bool, Fault> {
         let mut cursor = core::mem::take(&mut self.sweep.device);
-        if cursor.row == 0 {
-            let due = self.devices.dirty().filter(|(_, slot)| slot.state.due() <= now);
+        if cursor.row.is_none() {
+            let due = self.devices.dirty().filter(|(_, stock)| stock.due() <= now);
             cursor.changed = due.map(|(key, _)| *key).collect();
         }
         for key in core::mem::take(&mut cursor.changed) {
             self.sweep_device(connection, now, &key)?;
         }
-        let rows = scan(connection, "stock", cursor.row, limit)?;
+        let sql = "SELECT name, due FROM stock WHERE name > ?1 ORDER BY name LIMIT ?2";
+        let after = cursor.row.as_ref().map_or(&[][..], |key| &key[..]);
+        let rows = scan(connection, sql, after, limit)?;
         let more = rows.len() == limit as usize;
-        for (row, due) in rows {
-            cursor.row = row;
-            if due > sql_time(now) {
-                continue;
-            }
-            let sql = "SELECT name FROM device WHERE id = ?1";
-            if let Some(key) = one(connection, sql, [row], |row| row.get(0))? {
+        for (key, due) in rows {
+            cursor.row = Some(key);
+            if due <= sql_time(now) {
                 self.sweep_device(connection, now, &key)?;
             }
         }
@@ -159,14 +156,15 @@ impl Desk {
         key: &Name,
     ) -> Result<(), Fault> {
         let Some(slot) = self.device(connection, key)? else { return Ok(()) };
-        let (id, is_over) = (slot.id, slot.state.until <= now);
+        let is_over = slot.state.until <= now;
         self.keep_device(key);
         let Some(slot) = self.devices.slot(key) else { return Ok(()) };
         let mut waste = slot.state.expire(now);
         if is_over {
             waste.pages.extend(slot.state.lots.iter().map(|lot| lot.row));
-            connection.prepare_cached("DELETE FROM stock WHERE id = ?1")?.execute([id])?;
-            connection.prepare_cached("DELETE FROM device WHERE id = ?1")?.execute([id])?;
+            for sql in ["DELETE FROM stock WHERE name = ?1", "DELETE FROM device WHERE name = ?1"] {
+                connection.prepare_cached(sql)?.execute([key])?;
+            }
             self.devices.put(*key, None);
             self.meta.devices = self.meta.devices.saturating_sub(1);
         } else {
@@ -210,24 +208,14 @@ impl Desk {
     }
 }
 
-/// The next rows of a table of slots, and when they are due.
-fn scan(
-    connection: &Connection,
-    table: &str,
-    after: i64,
-    limit: u32,
-) -> Result<Vec<(i64, i64)>, Fault> {
-    let sql = format!("SELECT id, due FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn one<T>(
+/// The next keys of a table of slots, and when they are due.
+fn scan<const N: usize>(
     connection: &Connection,
     sql: &str,
-    params: impl Params,
-    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Option<T>, Fault> {
-    Ok(connection.prepare_cached(sql)?.query_row(params, read).optional()?)
+    after: &[u8],
+    limit: u32,
+) -> Result<Vec<([u8; N], i64)>, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

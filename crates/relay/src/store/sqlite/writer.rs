@@ -13,7 +13,7 @@ use super::{
     desk::{Desk, Fault},
     entrances::Entrances,
     files::Home,
-    schema::LOG_LEN,
+    schema::{LOG_LEN, MAX_LOG_LEN},
 };
 
 /// Jobs of one transaction.
@@ -32,7 +32,7 @@ pub(super) trait Job: Send {
     /// After its transaction.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 
-    /// Bytes that it writes, about.
+    /// Bytes that it adds to the log, about.
     fn len(&self) -> usize;
 
     /// Whether it makes room or needs none: such a job is tried on a full disk by itself.
@@ -222,7 +222,7 @@ impl Writer {
             self.since_checkpoint = 0;
             let _ = self.checkpoints.send(());
         }
-        if self.since_restart >= LOG_LEN {
+        if self.since_restart >= LOG_LEN || self.home.log_len() > MAX_LOG_LEN {
             self.restart_log();
         }
     }
