@@ -8,6 +8,7 @@
 //! It depends on nothing of Sealwire: the peers' workspace includes it too.
 #![forbid(unsafe_code)]
 
+pub mod load;
 pub mod ratchet;
 pub mod tcp;
 
