@@ -65,7 +65,7 @@ fn measure(
     figure: &'static Figure,
     quick: bool,
 ) -> Result<Vec<Row>, Stop> {
-    let rounds = if quick { 3 } else { figure.rounds };
+    let rounds = if quick { figure.rounds.min(3) } else { figure.rounds };
     let bytes = if quick { figure.bytes / 16 } else { figure.bytes };
     let millis: u32 = if quick { 300 } else { 1500 };
     let ask = |program, name: &str, peer: &str| -> Result<f64, Stop> {
@@ -129,6 +129,9 @@ impl Programs {
         let target = test::target_folder(context)?;
         let peers = target.join("peers");
         build(context, "--package sealwire-bench --examples", &target)?;
+        if suite.example == "load" {
+            build(context, "--package sealwire-cli", &target)?;
+        }
         if suite.asks(Program::Peers) {
             build(context, "--locked --manifest-path crates/bench/peers/Cargo.toml", &peers)?;
         }
@@ -138,7 +141,7 @@ impl Programs {
             PathBuf::new()
         };
         Ok(Self {
-            ours: target.join("release/examples/ours"),
+            ours: target.join("release/examples").join(suite.example),
             x_wing: target.join("release/examples/x_wing"),
             peers: peers.join("release/sealwire-bench-peers"),
             python,
@@ -147,7 +150,7 @@ impl Programs {
 
     fn command(&self, context: &Context, program: Program) -> Command {
         let path = match program {
-            Program::Ours => &self.ours,
+            Program::Ours | Program::Limit => &self.ours,
             Program::XWing => &self.x_wing,
             Program::Peers => &self.peers,
             Program::Python => &self.python,
@@ -161,9 +164,9 @@ impl Programs {
     }
 }
 
-fn build(context: &Context, arguments: &str, target: &Path) -> JobResult {
+pub(crate) fn build(context: &Context, arguments: &str, target: &Path) -> JobResult {
     let mut command = process::cargo(context, &format!("build --quiet --release {arguments}"));
     command.arg("--target-dir").arg(target).stdout(Stdio::null());
     let status = command.status().map_err(Stop::io("cargo build"))?;
-    if status.success() { Ok(()) } else { Err(Stop::fail("the benchmarks do not build")) }
+    if status.success() { Ok(()) } else { Err(Stop::fail("what is to be measured does not build")) }
 }

@@ -1,6 +1,6 @@
 //! The command line, parsed into types.
 
-use crate::{bench, ci, mutants};
+use crate::{bench, ci, load, mutants};
 
 /// Printed by `cargo xtask help` and after every usage error.
 pub(crate) const USAGE: &str = "\
@@ -24,7 +24,12 @@ usage: cargo xtask COMMAND
                                   the changes
   bench SUITE [--json] [--quick] [--html FILE]
                                   our figures beside those of peers: handshake,
-                                  record, xwing, growth
+                                  record, xwing, ratchet, growth, relay
+  load [--seconds N] [--agents N] [--rate R] [--connections N] [--processes N]
+       [--kill-every N] [--json]
+                                  a relay under a load of messages, each accounted for:
+                                  R a second to N agents for N seconds; killed and
+                                  started anew every N seconds
   interop noise                   Noise, classical and ours, against another implementation
   interop ratchet                 X3DH, the ratchet and our agreement, the same way
   services                        the servers which tests need
@@ -67,6 +72,8 @@ pub(crate) enum Command {
     Mutants(mutants::Options),
     /// Measure, and set the figures beside those of peers.
     Bench(bench::Options),
+    /// Load a relay, and account for each message.
+    Load(load::Options),
     /// Run our Noise against another implementation.
     InteropNoise,
     /// Run our agreement and ratchet against other implementations.
@@ -98,6 +105,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         }
         "mutants" => parse_mutants(&mut arguments)?,
         "bench" => parse_bench(&mut arguments)?,
+        "load" => parse_load(&mut arguments)?,
         "interop" => match arguments.next().as_deref() {
             Some("noise") => Command::InteropNoise,
             Some("ratchet") => Command::InteropRatchet,
@@ -209,6 +217,35 @@ fn parse_bench(
     Ok(Command::Bench(options))
 }
 
+fn parse_load(
+    arguments: &mut std::iter::Peekable<impl Iterator<Item = String>>,
+) -> Result<Command, String> {
+    let mut options = load::Options::default();
+    while let Some(flag) = arguments.next_if(|flag| flag.starts_with('-')) {
+        if flag == "--json" {
+            options.json = true;
+            continue;
+        }
+        let place = match flag.as_str() {
+            "--seconds" => &mut options.seconds,
+            "--agents" => &mut options.agents,
+            "--rate" => &mut options.rate,
+            "--connections" => &mut options.connections,
+            "--processes" => &mut options.processes,
+            "--kill-every" => options.kill_every.get_or_insert_default(),
+            other => return Err(format!("unknown flag `{other}` for `load`")),
+        };
+        let value = arguments.next().ok_or_else(|| format!("`{flag}` needs a number"))?;
+        *place = match value.parse() {
+            Ok(0) | Err(_) => {
+                return Err(format!("`{flag} {value}`: a whole number from 1 is needed"));
+            }
+            Ok(number) => number,
+        };
+    }
+    Ok(Command::Load(options))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +289,18 @@ mod tests {
                     html: Some("a.html".into()),
                 }),
             ),
+            ("load", Command::Load(load::Options::default())),
+            (
+                "load --seconds 5 --agents 10 --rate 300 --kill-every 2 --json",
+                Command::Load(load::Options {
+                    seconds: 5,
+                    agents: 10,
+                    rate: 300,
+                    kill_every: Some(2),
+                    json: true,
+                    ..load::Options::default()
+                }),
+            ),
             ("interop noise", Command::InteropNoise),
             ("interop ratchet", Command::InteropRatchet),
             ("--help", Command::Help),
@@ -286,6 +335,11 @@ mod tests {
             ("bench speed", "unknown suite `speed`"),
             ("bench xwing --html", "`--html` needs the name of a file"),
             ("bench xwing fast", "`bench` does not take `fast`"),
+            ("load --rate", "`--rate` needs a number"),
+            ("load --seconds 0", "`--seconds 0`: a whole number from 1 is needed"),
+            ("load --kill-every 1.5", "`--kill-every 1.5`: a whole number from 1 is needed"),
+            ("load --fast", "unknown flag `--fast` for `load`"),
+            ("load relay", "`load` does not take `relay`"),
             ("interop", "`interop` needs a protocol: noise, ratchet"),
             ("interop tls", "unknown protocol `tls` for `interop`"),
         ];

@@ -16,6 +16,7 @@ mod fuzz;
 mod interop;
 mod job;
 mod lint;
+mod load;
 mod metadata;
 mod mutants;
 mod process;
@@ -68,6 +69,7 @@ fn dispatch(command: Command) -> Result<bool, Stop> {
         Command::Mutants(options) => mutants::check(&mut context, &options)?,
         Command::Crash => crash::run_all(&context)?,
         Command::Bench(options) => bench::run(&mut context, &options)?,
+        Command::Load(options) => return load::run(&context, &options),
         Command::InteropNoise => interop::noise(&mut context)?,
         Command::InteropRatchet => interop::ratchet(&mut context)?,
         Command::Services => println!("services: no feature needs a server yet"),

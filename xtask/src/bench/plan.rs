@@ -4,6 +4,8 @@
 #[derive(Debug)]
 pub(super) struct Suite {
     pub(super) name: &'static str,
+    /// The example that measures ours.
+    pub(super) example: &'static str,
     pub(super) figures: &'static [Figure],
 }
 
@@ -16,7 +18,8 @@ pub(super) struct Figure {
     pub(super) bytes: u64,
     /// How often each side is asked, without `--quick`.
     pub(super) rounds: u32,
-    /// What is wanted of ours at least where no peer has the like.
+    /// What is wanted of ours by itself, as no peer has the like: at least, or where less is
+    /// better at most.
     pub(super) wanted: Option<f64>,
     pub(super) peers: &'static [Peer],
 }
@@ -34,6 +37,8 @@ pub(super) struct Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Program {
     Ours,
+    /// A limit, which the same program measures.
+    Limit,
     XWing,
     Peers,
     Python,
@@ -48,6 +53,8 @@ pub(super) enum Unit {
     BytesPerSecond,
     /// Less is better.
     Bytes,
+    /// Less is better.
+    Milliseconds,
 }
 
 impl Unit {
@@ -57,6 +64,14 @@ impl Unit {
             Self::PerSecond => ("1/s", 1.0),
             Self::BytesPerSecond => ("MB/s", 1e6),
             Self::Bytes => ("bytes", 1.0),
+            Self::Milliseconds => ("ms", 1.0),
+        }
+    }
+
+    pub(super) const fn less_is_better(self) -> bool {
+        match self {
+            Self::PerSecond | Self::BytesPerSecond => false,
+            Self::Bytes | Self::Milliseconds => true,
         }
     }
 }
@@ -74,6 +89,24 @@ const fn theirs(name: &'static str, wanted: Option<f64>) -> Peer {
 
 const fn timed(name: &'static str, unit: Unit, peers: &'static [Peer]) -> Figure {
     Figure { name, unit, bytes: 0, rounds: 7, wanted: None, peers }
+}
+
+const fn limit(name: &'static str) -> Peer {
+    Peer { name, program: Program::Limit, wanted: None }
+}
+
+const fn loaded(
+    name: &'static str,
+    unit: Unit,
+    wanted: Option<f64>,
+    peers: &'static [Peer],
+) -> Figure {
+    Figure { name, unit, bytes: 0, rounds: 3, wanted, peers }
+}
+
+/// Once: it takes minutes to fill a store with a million agents.
+const fn filled(name: &'static str, peers: &'static [Peer]) -> Figure {
+    Figure { rounds: 1, ..loaded(name, Unit::PerSecond, None, peers) }
 }
 
 const fn grows(name: &'static str, unit: Unit, peers: &'static [Peer]) -> Figure {
@@ -99,9 +132,25 @@ const PYTHON: Peer = Peer { name: "doubleratchet", program: Program::Python, wan
 const BURSTS: [Peer; 2] = [theirs("vodozemac", Some(1.5)), PYTHON];
 const PINGS: [Peer; 2] = [theirs("vodozemac", Some(1.2)), PYTHON];
 
-const SUITES: [Suite; 5] = [
+/// A handler that does nothing, a relay without a disk, and the bare loop of a store.
+const LIMITS: [Peer; 6] = [
+    limit("axum"),
+    limit("memory"),
+    limit("sqlite"),
+    limit("sqlite, batch 64"),
+    limit("sqlite, batch 8"),
+    limit("sqlite, batch 1"),
+];
+const SERVERS: [Peer; 2] = [limit("axum"), limit("memory")];
+const ACCEPT_1000: [Peer; 1] =
+    [Peer { name: "accept, 1000 agents", program: Program::Ours, wanted: None }];
+const CLAIM_1000: [Peer; 1] =
+    [Peer { name: "claim, 1000 agents", program: Program::Ours, wanted: None }];
+
+const SUITES: [Suite; 6] = [
     Suite {
         name: "handshake",
+        example: "ours",
         figures: &[
             timed("XX", Unit::PerSecond, &WITH_IDENTITIES),
             timed("IK+psk0", Unit::PerSecond, &WITH_IDENTITIES),
@@ -113,6 +162,7 @@ const SUITES: [Suite; 5] = [
     },
     Suite {
         name: "record",
+        example: "ours",
         figures: &[
             timed("seal+open 1KiB", Unit::BytesPerSecond, &RAW),
             timed("seal+open 16KiB", Unit::BytesPerSecond, &RAW_16),
@@ -129,6 +179,7 @@ const SUITES: [Suite; 5] = [
     },
     Suite {
         name: "xwing",
+        example: "ours",
         figures: &[
             timed("encapsulate", Unit::PerSecond, &X_WING_2),
             timed("decapsulate", Unit::PerSecond, &X_WING_3),
@@ -136,6 +187,7 @@ const SUITES: [Suite; 5] = [
     },
     Suite {
         name: "ratchet",
+        example: "ours",
         figures: &[
             timed("first", Unit::PerSecond, &OLM),
             timed("burst", Unit::PerSecond, &BURSTS),
@@ -148,12 +200,34 @@ const SUITES: [Suite; 5] = [
     },
     Suite {
         name: "growth",
+        example: "ours",
         figures: &[
             grows("memory per idle channel", Unit::Bytes, &[]),
             grows("memory per pending handshake", Unit::Bytes, &[]),
             grows("accepts, 1 pinned", Unit::PerSecond, &[]),
             grows("accepts, 100 pinned", Unit::PerSecond, &ONE_PINNED),
             grows("accepts, 10000 pinned", Unit::PerSecond, &ONE_PINNED),
+        ],
+    },
+    Suite {
+        name: "relay",
+        example: "load",
+        figures: &[
+            loaded("accept", Unit::PerSecond, Some(20_000.0), &LIMITS),
+            loaded("accept, p99 at 20000/s", Unit::Milliseconds, Some(50.0), &SERVERS),
+            loaded("accept, p99 at 10000/s", Unit::Milliseconds, None, &SERVERS),
+            loaded("accept, processor time", Unit::PerSecond, None, &[]),
+            loaded("claim", Unit::PerSecond, Some(10_000.0), &[]),
+            loaded("latency", Unit::Milliseconds, None, &[]),
+            loaded("latency, p99", Unit::Milliseconds, None, &[]),
+            // 10,000 streams in 300 MB.
+            loaded("idle", Unit::Bytes, Some(30_000.0), &[]),
+            filled("accept, 1000 agents", &[]),
+            filled("accept, 100000 agents", &ACCEPT_1000),
+            filled("accept, 1000000 agents", &ACCEPT_1000),
+            filled("claim, 1000 agents", &[]),
+            filled("claim, 100000 agents", &CLAIM_1000),
+            filled("claim, 1000000 agents", &CLAIM_1000),
         ],
     },
 ];
@@ -165,7 +239,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The suite of this name.
 pub(super) fn find(name: &str) -> Option<&'static Suite> {
-    static ALL: [Suite; 5] = SUITES;
+    static ALL: [Suite; 6] = SUITES;
     ALL.iter().find(|suite| suite.name == name)
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::plan::{Figure, Unit};
+use super::plan::Figure;
 
 /// One line of a suite.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,15 +14,17 @@ pub(super) struct Row {
     pub(super) ours: f64,
     pub(super) peer: Option<(&'static str, f64)>,
     pub(super) unit: &'static str,
+    less_is_better: bool,
     /// Over 1 when ours is better.
     pub(super) ratio: Option<f64>,
-    /// Of the ratio, or of ours where no peer is.
+    /// Of the ratio, or of ours in a row without a peer.
     pub(super) wanted: Option<f64>,
     /// Bytes that were moved.
     volume: Option<u64>,
 }
 
-/// The rows of one figure from what was measured in each round.
+/// The rows of one figure from what was measured in each round: one for each peer, and one for
+/// ours alone where there is none or something is wanted of it.
 pub(super) fn rows(
     suite: &'static str,
     figure: &'static Figure,
@@ -37,23 +39,19 @@ pub(super) fn rows(
         ours: median(ours) / divisor,
         peer: None,
         unit,
+        less_is_better: figure.unit.less_is_better(),
         ratio: None,
         wanted: figure.wanted,
         volume,
     };
-    if figure.peers.is_empty() {
-        return vec![alone];
-    }
     let beside = figure.peers.iter().zip(theirs).map(|(peer, values)| {
         let value = median(values) / divisor;
-        let ratio = match figure.unit {
-            Unit::PerSecond | Unit::BytesPerSecond => alone.ours / value,
-            Unit::Bytes => value / alone.ours,
-        };
+        let ratio = if alone.less_is_better { value / alone.ours } else { alone.ours / value };
         let peer_row = Some((peer.name, value));
         Row { peer: peer_row, ratio: Some(ratio), wanted: peer.wanted, ..alone.clone() }
     });
-    beside.collect()
+    let stands_alone = figure.peers.is_empty() || figure.wanted.is_some();
+    stands_alone.then(|| alone.clone()).into_iter().chain(beside).collect()
 }
 
 /// The middle value; of an even number the upper middle one.
@@ -85,7 +83,12 @@ impl Row {
 
     /// Whether the ratio, or ours where no peer is, is what is wanted; none where nothing is.
     pub(super) fn reached(&self) -> Option<bool> {
-        Some(self.ratio.unwrap_or(self.ours) >= self.wanted?)
+        let wanted = self.wanted?;
+        Some(match self.ratio {
+            Some(ratio) => ratio >= wanted,
+            None if self.less_is_better => self.ours <= wanted,
+            None => self.ours >= wanted,
+        })
     }
 }
 
@@ -164,5 +167,24 @@ mod tests {
             assert_eq!(rows[0].reached(), Some(reached));
             assert_eq!(rows[0].to_json().get("info"), None);
         }
+    }
+
+    #[test]
+    fn less_can_be_wanted() {
+        let idle = figure("relay", "idle");
+        for (measured, reached) in [(30_000.0, true), (30_001.0, false)] {
+            let rows = rows("relay", idle, None, vec![measured], vec![]);
+            assert_eq!(rows[0].reached(), Some(reached));
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_of_ours_stands_in_a_row_before_those_of_the_peers() {
+        let late = figure("relay", "accept, p99 at 20000/s");
+        let rows = rows("relay", late, None, vec![60.0], vec![vec![30.0], vec![120.0]]);
+        assert_eq!(rows.len(), 3);
+        assert_eq!((rows[0].peer, rows[0].reached()), (None, Some(false)));
+        assert_eq!((rows[1].peer, rows[1].ratio), (Some(("axum", 30.0)), Some(0.5)));
+        assert_eq!((rows[2].ratio, rows[2].reached()), (Some(2.0), None));
     }
 }
