@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use crate::job::{Context, JobResult, Stop};
 use crate::{
-    attacks, build, constant_work, deny, edges, fuzz, interop, lint, strace, test, tidy, vectors,
+    attacks, build, constant_work, deny, edges, fuzz, interop, lint, load, strace, test, tidy,
+    vectors,
 };
 use beside::Ended;
 
@@ -35,7 +36,7 @@ const fn beside(
 
 /// In the order in which they run: what fails fast comes first. Those that are `beside` the
 /// others have an order of their own, from the first on.
-const JOBS: [Job; 20] = [
+const JOBS: [Job; 21] = [
     job("fmt", "formatting", lint::fmt),
     job("edges", "dependency direction, duplicate cryptography", edges::check),
     job("tidy", "file sizes, forbidden attributes, rule ids", tidy::check),
@@ -49,6 +50,7 @@ const JOBS: [Job; 20] = [
     job("vectors", "the count of vectors that the test jobs passed", vectors::count),
     job("leaf-builds", "each core alone, without default features", build::leaves),
     job("interop", "Noise and ratchet, classical and ours, against others in Python", interop::all),
+    job("load", "a relay killed under load, and what became of each message", load::check),
     job("strace", "processes killed at some of the system calls that store", strace::check),
     beside("constant-work", "no branch and no address depends on a secret", constant_work::check),
     beside("fuzz-smoke", "each fuzz target for a few seconds", fuzz::smoke),

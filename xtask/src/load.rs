@@ -5,12 +5,13 @@
 //! and read what arrives.
 
 use std::fmt::{self, Write};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::bench;
-use crate::job::{Context, Stop};
-use crate::process;
+use crate::job::{Context, JobResult, Stop};
+use crate::process::{self, cargo};
 use crate::test;
 
 /// What is asked for on the command line.
@@ -52,16 +53,45 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<bool, Stop> {
     let target = test::target_folder(context)?;
     bench::build(context, "--package sealwire-cli", &target)?;
     bench::build(context, "--package sealwire-bench --example load", &target)?;
-    let mut command = process::command(context, target.join("release/examples/load"));
-    let text = process::output(command.arg("run").arg(options.to_json().to_string()))?;
-    let outcome: Value = serde_json::from_str(&text)
-        .map_err(|_| Stop::fail(format!("the load printed `{}`", text.trim())))?;
+    let outcome = outcome(context, &target.join("release"), options)?;
     if options.json {
         println!("{outcome}");
     } else {
         print!("{}", Shown(&outcome));
     }
     Ok(outcome["good"] == true)
+}
+
+/// Job `load`: a short one, of programs as the tests build them, whose relay is killed three times.
+pub(crate) fn check(context: &mut Context) -> JobResult {
+    let options = Options {
+        seconds: 8,
+        agents: 20,
+        rate: 300,
+        connections: 32,
+        kill_every: Some(2),
+        ..Options::default()
+    };
+    let selection = test::with_fast(context)?;
+    let programs = "--bin sealwire --example load";
+    process::run(&mut cargo(context, &format!("build --quiet {selection} {programs}")))?;
+    let debug = test::target_folder(context)?.join("debug");
+    let outcome = outcome(context, &debug, &options)?;
+    print!("{}", Shown(&outcome));
+    let all = outcome["accepted"] == outcome["due"] && outcome["delivered"] == outcome["due"];
+    if outcome["good"] == true && all && outcome["relay"]["kills"] == 3 {
+        Ok(())
+    } else {
+        Err(Stop::fail("not every message is accounted for"))
+    }
+}
+
+/// Runs a load of the programs in `folder`.
+fn outcome(context: &Context, folder: &Path, options: &Options) -> Result<Value, Stop> {
+    let mut command = process::command(context, folder.join("examples/load"));
+    let text = process::output(command.arg("run").arg(options.to_json().to_string()))?;
+    serde_json::from_str(&text)
+        .map_err(|_| Stop::fail(format!("the load printed `{}`", text.trim())))
 }
 
 impl Options {

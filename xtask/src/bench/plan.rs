@@ -218,6 +218,7 @@ const SUITES: [Suite; 6] = [
             loaded("accept, p99 at 10000/s", Unit::Milliseconds, None, &SERVERS),
             loaded("accept, processor time", Unit::PerSecond, None, &[]),
             loaded("claim", Unit::PerSecond, Some(10_000.0), &[]),
+            loaded("claim, processor time", Unit::PerSecond, None, &[]),
             loaded("latency", Unit::Milliseconds, None, &[]),
             loaded("latency, p99", Unit::Milliseconds, None, &[]),
             // 10,000 streams in 300 MB.

@@ -52,7 +52,11 @@ pub(crate) fn measure(request: &Request) -> Result<f64, Failure> {
     let rate = rate.map(str::parse).transpose()?;
     match (row, with) {
         ("accept", "") => Ok(accepts(&Scene::accepting(peer)?, MAILBOXES, request, None)?.rate()),
-        ("accept", "processor time") => processor_time(request),
+        ("accept", "processor time") => {
+            let scene = Scene::accepting("")?;
+            let work = Work::Messages { mailboxes: MAILBOXES, own: false };
+            processor_time(&scene, work, request)
+        }
         ("accept", _) if rate.is_some() => {
             let report = accepts(&Scene::accepting(peer)?, MAILBOXES, request, rate)?;
             Ok(millis(report.answers.histogram().per_mille(990)))
@@ -61,6 +65,10 @@ pub(crate) fn measure(request: &Request) -> Result<f64, Failure> {
             let agents = agents.ok_or_else(|| request.unknown())?;
             let content = Content { mailboxes: agents, agents, keys: 1 };
             Ok(accepts(&Scene::with(content)?, agents, request, None)?.rate())
+        }
+        ("claim", "processor time") => {
+            let scene = Scene::with(in_plenty(AGENTS, request)?)?;
+            processor_time(&scene, Work::Claims { agents: AGENTS }, request)
         }
         ("claim", "") => claimed(AGENTS, request),
         ("claim", _) => claimed(agents.ok_or_else(|| request.unknown())?, request),
@@ -117,10 +125,8 @@ fn accepts(
     whole(crew.run(rate, request.time)?)
 }
 
-/// Frames that are accepted for each second of processor time of the relay.
-fn processor_time(request: &Request) -> Result<f64, Failure> {
-    let scene = Scene::accepting("")?;
-    let work = Work::Messages { mailboxes: MAILBOXES, own: false };
+/// Requests that are answered for each second of processor time of the relay.
+fn processor_time(scene: &Scene, work: Work, request: &Request) -> Result<f64, Failure> {
     let mut crew = Crew::start(scene.server.address, PROCESSES, CONNECTIONS, work)?;
     whole(crew.run(None, request.time / 4)?)?;
     let before = scene.server.usage()?.busy;
@@ -131,20 +137,22 @@ fn processor_time(request: &Request) -> Result<f64, Failure> {
     Ok(done / busy)
 }
 
-/// Claims a second, each of a key of each kind.
-fn claimed(agents: u32, request: &Request) -> Result<f64, Failure> {
-    let times = [request.time / 4, request.time];
+/// Agents with a key of each kind for every claim.
+fn in_plenty(agents: u32, request: &Request) -> Result<Content, Failure> {
     let mut most = 0_u32;
-    for time in times {
+    for time in [request.time / 4, request.time] {
         most = most.saturating_add(claims::most(time)?.saturating_mul(PROCESSES));
     }
-    let content = Content { mailboxes: 0, agents, keys: most.div_ceil(agents.max(1)) };
-    let scene = Scene::with(content)?;
+    Ok(Content { mailboxes: 0, agents, keys: most.div_ceil(agents.max(1)) })
+}
+
+/// Claims a second, each of a key of each kind.
+fn claimed(agents: u32, request: &Request) -> Result<f64, Failure> {
+    let scene = Scene::with(in_plenty(agents, request)?)?;
     let work = Work::Claims { agents };
     let mut crew = Crew::start(scene.server.address, PROCESSES, CONNECTIONS, work)?;
-    let [warm_up, time] = times;
-    whole(crew.run(None, warm_up)?)?;
-    Ok(whole(crew.run(None, time)?)?.rate())
+    whole(crew.run(None, request.time / 4)?)?;
+    Ok(whole(crew.run(None, request.time)?)?.rate())
 }
 
 /// How long it takes until a message is read, in milliseconds: so many of a thousand take no
@@ -161,7 +169,8 @@ fn latency(per_mille: u64, request: &Request) -> Result<f64, Failure> {
     Ok(millis(report.deliveries.histogram().per_mille(per_mille)))
 }
 
-/// Bytes of the relay's memory for each stream.
+// attack T24
+/// Bytes of the relay's memory for each stream. With all of them open it does its work.
 fn idle() -> Result<f64, Failure> {
     let files = server::raise_open_files()?.saturating_sub(OTHER_FILES);
     let streams = IDLE.min(u32::try_from(files).unwrap_or(u32::MAX));
@@ -175,6 +184,9 @@ fn idle() -> Result<f64, Failure> {
     let (crew, before) = open(streams / 100)?;
     drop(crew);
     let (_crew, after) = open(streams)?;
+    let work = Work::Messages { mailboxes: streams, own: false };
+    let mut senders = Crew::start(scene.server.address, 1, READ_CONNECTIONS, work)?;
+    whole(senders.run(Some(READ_RATE), SETTLED)?)?;
     #[expect(clippy::cast_precision_loss, reason = "below 2^52 bytes")]
     let bytes = after.saturating_sub(before) as f64;
     Ok(bytes / f64::from(streams))

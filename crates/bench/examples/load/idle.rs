@@ -33,7 +33,8 @@ impl Idle {
             }
             let plan = Rc::clone(&plan);
             opening.spawn_local(async move {
-                let nonce = people::nonce("stream", number);
+                // No other phase opens so many.
+                let nonce = people::nonce(&format!("one of {all} streams"), number);
                 Stream::open(plan.address, &Owner::new(number), nonce).await
             });
             open = open.saturating_add(1);

@@ -101,6 +101,7 @@ pub(crate) fn run(options: &str) -> Result<(), Failure> {
     Ok(std::io::stdout().flush()?)
 }
 
+// attack T26
 /// Kills the relay, as often as is asked for, until the time is over. Gives how often, and the
 /// processor time of those that were killed.
 fn kill_now_and_then(server: &mut Server, options: &Options) -> Result<(u32, f64), Failure> {
