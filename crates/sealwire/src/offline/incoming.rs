@@ -52,6 +52,15 @@ impl Agent {
         tidy(agent).await?;
         Ok(offline.events.take())
     }
+
+    /// What happened beside messages since the last call of this or of [`Agent::sync`], for those
+    /// who [`flush`](Agent::flush), or whose sync fails. Each event is given once.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for an agent without a store.
+    pub fn events(&self) -> Result<Vec<Event>, Error> {
+        Ok(self.inner.offline()?.events.take())
+    }
 }
 
 /// Takes what came, from everybody.

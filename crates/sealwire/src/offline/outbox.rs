@@ -7,7 +7,7 @@ use sealwire_core::kdf;
 use super::{
     Event,
     contact::Changed,
-    rows::{RowReader, RowWriter, each_row},
+    rows::{RowReader, RowWriter, each_row, queue_message},
     sending,
 };
 use crate::{
@@ -103,6 +103,24 @@ impl Agent {
     pub async fn flush(&self) -> Result<(), Error> {
         let _turn = self.inner.offline()?.syncing.lock().await;
         flush(&self.inner).await
+    }
+
+    /// Whether a message that was [sent](Agent::send) is still here, for the delivery to take. One
+    /// that is not was delivered, unless [`Event::Undeliverable`] tells of it.
+    ///
+    /// # Errors
+    /// [`Error::State`]; [`Error::Misuse`] for an agent without a store.
+    pub async fn is_undelivered(&self, message: &MessageId) -> Result<bool, Error> {
+        let (agent, message) = (Arc::clone(&self.inner), *message);
+        blocking(move || {
+            let mut found = false;
+            each_row(agent.offline()?.store.as_ref(), Table::Outbox, &[], |row| {
+                found |= queue_message(&row.key) == Some(message);
+                Ok(())
+            })?;
+            Ok(found)
+        })
+        .await
     }
 
     /// How many frames the delivery has not taken yet: messages, and parts of large ones.

@@ -216,6 +216,12 @@ pub(super) fn queue_key(number: u64, message: &MessageId) -> Result<RowKey, Erro
     Ok(RowKey::new(&key)?)
 }
 
+/// The message of a row in a queue.
+pub(super) fn queue_message(key: &RowKey) -> Option<MessageId> {
+    let (_, message) = key.as_bytes().split_first_chunk::<8>()?;
+    Some(MessageId::from_bytes(message.try_into().ok()?))
+}
+
 /// The number of a row in a queue.
 pub(super) fn queue_number(key: &RowKey) -> u64 {
     key.as_bytes().first_chunk().map_or(0, |number| u64::from_be_bytes(*number))

@@ -130,6 +130,32 @@ async fn a_mailbox_that_is_away_holds_up_its_own_frames_only() {
 }
 
 #[tokio::test]
+async fn what_became_of_one_message_is_known_while_another_is_held_up() {
+    let (world, alice, bob) = World::talking().await;
+    let carol = crate::common::Place::new(3, &world.relay, &world.clock).start();
+    carol.publish_prekeys().await.expect("publish");
+    say(&alice, &carol, b"hello").await;
+    say(&carol, &alice, b"hello").await;
+    let held_up = alice.send(bob.id(), b"for bob").await.expect("send");
+    let delivered = alice.send(carol.id(), b"for carol").await.expect("send");
+    let lost = alice.send(carol.id(), b"for nobody").await.expect("send");
+    let mut number = 0;
+    world.relay.on_deposit(move |_| {
+        number += 1;
+        [Fate::Away, Fate::Pass, Fate::Gone].get(number - 1).copied().unwrap_or(Fate::Pass)
+    });
+    assert!(alice.flush().await.is_err());
+    for (message, waits) in [(held_up, true), (delivered, false), (lost, false)] {
+        assert_eq!(alice.is_undelivered(&message).await.expect("count"), waits);
+    }
+    let peer = Device::from(carol.id());
+    let told = [Event::Undeliverable { peer, message: lost }];
+    assert_eq!(alice.events().expect("events"), told);
+    assert_eq!(sync(&alice).await, [], "each event once");
+    assert!(!alice.is_undelivered(&held_up).await.expect("count"));
+}
+
+#[tokio::test]
 async fn a_mailbox_that_is_gone_is_told_of_and_the_peer_is_written_to_anew() {
     let (world, alice, bob) = World::talking().await;
     let mut number = 0;
