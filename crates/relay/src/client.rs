@@ -89,6 +89,8 @@ pub struct Settings {
     pub idle: Duration,
     /// For a call with all its repetitions.
     pub deadline: Duration,
+    /// For a call to a relay that does not run: where it should be, connections are refused.
+    pub refused: Duration,
     /// The longest pause before the first repetition, which doubles with each.
     pub pause: Duration,
     /// How often a stream is probed when nothing happens. What does not answer until the next
@@ -106,6 +108,7 @@ impl Default for Settings {
             answer: Duration::from_secs(20),
             idle: Duration::from_secs(30),
             deadline: Duration::from_secs(30),
+            refused: Duration::from_secs(30),
             pause: Duration::from_millis(200),
             ping: Duration::from_secs(30),
         }

@@ -141,7 +141,8 @@ impl Shared {
             let away = io::Error::new(io::ErrorKind::NotConnected, "nor could it be just now");
             return Err(ClientError::Unreachable(away));
         }
-        let end = driver::now() + self.settings.deadline + call.wait;
+        let begun = driver::now();
+        let end = begun + self.settings.deadline + call.wait;
         let mut backoff = self.backoff();
         loop {
             let attempt = tokio::time::timeout_at(end, self.exchange(&call)).await;
@@ -152,6 +153,10 @@ impl Shared {
             };
             let Failure { error, retry_after } = failed;
             let pause = backoff.delay(retry_after, &mut driver::rng());
+            let end = match is_refused(&error) {
+                true => end.min(begun + self.settings.refused),
+                false => end,
+            };
             if !is_repeated(&error) || driver::now() + pause >= end {
                 self.note(&error);
                 return Err(error);
@@ -335,6 +340,12 @@ fn problem(status: StatusCode, body: &[u8]) -> Option<Problem> {
         let alike = Problem::ALL.into_iter().find(|problem| problem.status() == status.as_u16());
         alike.filter(|_| is_ours())
     })
+}
+
+/// Whether nobody listens where the relay should be.
+fn is_refused(error: &ClientError) -> bool {
+    matches!(error, ClientError::Unreachable(cause)
+        if cause.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Whether to call again. What waits for the owner of a full mailbox is the caller's affair.

@@ -152,6 +152,18 @@ async fn a_call_ends_at_its_deadline() {
 }
 
 #[tokio::test]
+async fn a_relay_that_does_not_run_is_given_up_sooner() {
+    let mut settings = settings();
+    settings.refused = Duration::from_millis(300);
+    // Nobody gets this port.
+    let client = client("http://127.0.0.1:1", settings);
+    let begun = Instant::now();
+    let error = deposit(&client, 9, 1).await.expect_err("nobody is there");
+    assert!(matches!(error, ClientError::Unreachable(_)) && error.is_retryable(), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn a_relay_that_is_away_is_found_so_once_and_not_for_every_mailbox() {
     let relay = Scripted::new(|_| Reply::Silence).await;
     let mut settings = settings();
