@@ -5,8 +5,11 @@ mod demo;
 mod doctor;
 mod id;
 mod inspect;
+mod keys;
 mod listen;
+mod recv;
 mod relay;
+mod send;
 mod sessions;
 mod trust;
 
@@ -56,6 +59,13 @@ enum Command {
     /// Pin, list and remove the peers that this agent knows
     #[command(subcommand)]
     Trust(trust::Command),
+    /// Leave a message of any length for a peer, which may be away
+    Send(send::Args),
+    /// Take the messages that peers left, and wait for more
+    Recv(recv::Args),
+    /// Show and publish the keys by which peers write to this agent while it is away
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Show and close what there is between this agent and peers that may be away
     #[command(subcommand)]
     Sessions(sessions::Command),
@@ -108,6 +118,15 @@ fn run(cli: Cli, output: &Output, protection: &Protection) -> Result<ExitCode, F
         Command::Inspect(args) => inspect::run(args, output),
         Command::Relay(command) => {
             with(home()?, config, |_, config| relay::run(command, config, output))
+        }
+        Command::Send(args) => {
+            with(home()?, config, |home, config| send::run(args, home, config, output))
+        }
+        Command::Recv(args) => {
+            with(home()?, config, |home, config| recv::run(args, home, config, output))
+        }
+        Command::Keys(command) => {
+            with(home()?, config, |home, config| keys::run(command, home, config, output))
         }
         Command::Sessions(command) => {
             with(home()?, config, |home, config| sessions::run(command, home, config, output))

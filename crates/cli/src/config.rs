@@ -51,6 +51,10 @@ pub(crate) struct Config {
 pub(crate) struct AgentConfig {
     /// The relay that has this agent's prekeys and mailboxes.
     pub(crate) relay: RelayUrl,
+    /// How peers at other relays name that one, where they are told.
+    pub(crate) public_relay: Option<RelayUrl>,
+    /// Relays of peers that may be talked to beside it.
+    pub(crate) other_relays: Vec<RelayUrl>,
     /// Certificates of authorities that are trusted beside those of the system.
     pub(crate) ca_file: Option<PathBuf>,
     /// Whether relays elsewhere may be reached without TLS.
@@ -184,7 +188,8 @@ impl Config {
     /// What no value by itself can say.
     fn check(&self) -> Result<(), Failure> {
         let Self { agent, relay, .. } = self;
-        let exposed = Some(&agent.relay).filter(|relay| url::is_exposed(relay));
+        let mut relays = std::iter::once(&agent.relay).chain(&agent.other_relays);
+        let exposed = relays.find(|relay| url::is_exposed(relay));
         if let Some(exposed) = exposed.filter(|_| !agent.plain_http_anywhere) {
             let message = format!(
                 "{exposed} is not on this machine, and without TLS whoever is on the way sees who \
@@ -205,6 +210,8 @@ impl AgentConfig {
     fn take(layers: &mut Layers) -> Result<Self, Failure> {
         Ok(Self {
             relay: layers.take("agent.relay", url::local(RelayConfig::PORT)?)?,
+            public_relay: layers.take("agent.public_relay", None)?,
+            other_relays: layers.take("agent.other_relays", Vec::new())?,
             ca_file: layers.take("agent.ca_file", None)?,
             plain_http_anywhere: layers.take("agent.plain_http_anywhere", false)?,
             device: layers.take("agent.device", Whole::new(0))?,

@@ -62,7 +62,9 @@ pub(crate) async fn examine(home: &Home, config: &Config, change_anchor: bool) -
     let mut checks = vec![configuration(config), local::home(home)];
     let card = local::card(home);
     checks.extend(card);
-    checks.extend(remote::relay(&config.agent).await);
+    let relay = remote::relay(&config.agent).await;
+    let reached = relay.iter().all(|check| check.state != State::Fail);
+    checks.extend(relay);
     let keys = match agent::unlock(home) {
         Ok(keys) => Arc::new(keys),
         Err(failure) => {
@@ -71,6 +73,10 @@ pub(crate) async fn examine(home: &Home, config: &Config, change_anchor: bool) -
         }
     };
     checks.push(Check::ok("keys", "the key file opens with this passphrase"));
+    // What keeps the relay away was said, and what to do.
+    if reached {
+        checks.push(remote::prekeys(config, &keys).await);
+    }
     checks.extend(local::state(home, config, &keys, change_anchor).await);
     checks
 }

@@ -32,6 +32,19 @@ pub(crate) fn block_on_all<T>(
     result
 }
 
+/// The monotonic clock.
+pub(crate) fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+/// Runs what may block on a thread of its own, and waits for it.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Failure::other(format!("internal error: {error}"))))
+}
+
 /// Starts a thread, which ends with the process at the latest.
 pub(crate) fn start_thread(work: impl FnOnce() + Send + 'static) {
     thread::spawn(work);

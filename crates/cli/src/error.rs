@@ -34,6 +34,12 @@ Exit codes:
     pub(crate) const fn code(self) -> u8 {
         self as u8
     }
+
+    /// The one of this code; what is unknown has failed.
+    pub(crate) fn from_code(code: u8) -> Self {
+        let all = [Self::Done, Self::Usage, Self::Cut, Self::Refused, Self::Denied, Self::Later];
+        all.into_iter().find(|exit| exit.code() == code).unwrap_or(Self::Failed)
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -201,7 +207,9 @@ impl From<sealwire::Error> for Failure {
                 Exit::Later,
                 "the peer has published no prekeys at this relay, so it cannot be written to while \
                  it is away",
-            ),
+            )
+            .hint("at the peer, `sealwire keys publish` does so, and so does `sealwire recv`"),
+            Error::Rewound | Error::Unanswered => Self::new(Exit::Later, message),
             Error::Ratchet(error) => ratchet_failure(&error),
             Error::Oneself => Self::other(message)
                 .hint("give each side a directory of its own with --home or SEALWIRE_HOME"),
@@ -228,7 +236,7 @@ fn state_failure(error: &store::Error) -> Failure {
     match error {
         State::InUse { .. } => {
             let failure = Failure::new(Exit::Later, error.to_string());
-            failure.hint("end the command that holds it")
+            failure.hint("a `send`, or a `recv --wait`, of this agent holds it; let that one end")
         }
         State::AnchorMissing { .. } | State::AnchorNew { .. } => {
             failure.hint("set agent.anchor, and say it once with `sealwire doctor --change-anchor`")
@@ -261,9 +269,8 @@ fn ratchet_failure(error: &ratchet::Error) -> Failure {
         | Ratchet::OlderBundle
         | Ratchet::ForkedBundle => Failure::new(Exit::Denied, message)
             .hint("the relay may be serving others than the peer's: ask the peer over another way"),
-        Ratchet::Expired(_) => {
-            Failure::new(Exit::Later, message).hint("the peer has to publish new ones")
-        }
+        Ratchet::Expired(_) => Failure::new(Exit::Later, message)
+            .hint("at the peer, `sealwire keys publish` makes new ones"),
         _ => Failure::other(error.to_string()),
     }
 }

@@ -78,6 +78,21 @@ impl Home {
         self.file("state")
     }
 
+    /// The way into an agent that runs.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.file("socket")
+    }
+
+    /// Files that are being sent in parts.
+    pub(crate) fn sends(&self) -> PathBuf {
+        self.file("sends")
+    }
+
+    /// Where parts of long messages are put together that go to a command or to standard output.
+    pub(crate) fn incoming(&self) -> PathBuf {
+        self.file("incoming")
+    }
+
     /// A file or directory in it.
     pub(crate) fn file(&self, name: impl AsRef<OsStr>) -> PathBuf {
         self.0.join(name.as_ref())

@@ -1,26 +1,32 @@
-//! This agent with its state, for commands that look at it and send nothing.
+//! This agent with its state and its relay: what commands need that talk to peers which may be
+//! away.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use sealwire::{
-    Agent, Limits,
+    Agent, KnownPeers, Limits, SystemClock,
     custody::FileKeyStore,
-    delivery::InProcess,
+    delivery::{RelayDelivery, RelaySettings},
     store::{Anchor, FileAnchor, Options, SqliteStore},
 };
 
 use crate::{
     agent,
     config::{AgentConfig, Config},
-    error::Failure,
+    error::{Exit, Failure},
     home::Home,
 };
 
-/// An agent and its state.
+/// How long a relay that does not run is called by itself. Who waits for one does so in the
+/// open, and says so.
+const REFUSED: Duration = Duration::from_secs(2);
+
+/// An agent, its state and its relay.
 #[derive(Debug)]
 pub(crate) struct Offline {
     pub(crate) agent: Agent,
     pub(crate) store: Arc<SqliteStore>,
+    pub(crate) delivery: Arc<RelayDelivery>,
 }
 
 /// How the state is opened.
@@ -37,19 +43,38 @@ pub(crate) fn open(home: &Home, config: &Config) -> Result<Offline, Failure> {
     build(home, config, Arc::new(agent::unlock(home)?))
 }
 
-/// Builds the agent of keys that are unlocked. It reaches nobody: its delivery ends with it.
+/// Builds the agent of keys that are unlocked. Nothing is asked of the relay yet.
 pub(crate) fn build(
     home: &Home,
     config: &Config,
     keys: Arc<FileKeyStore>,
 ) -> Result<Offline, Failure> {
     let store = Arc::new(store(home, config, &keys, Opening::Checked)?);
+    let delivery = Arc::new(delivery(&config.agent, Arc::clone(&keys))?);
     let mut limits = Limits::default();
     limits.inbox = usize::try_from(config.agent.inbox.get()).unwrap_or(usize::MAX);
-    let builder = agent::configure(agent::builder(home, keys)?, config).limits(limits);
-    let builder = builder.device(config.agent.device.get()).delivery(Arc::new(InProcess::new()));
+    let builder = agent::configure(agent::builder(home, keys)?, config)
+        .outbound(KnownPeers)
+        .limits(limits)
+        .device(config.agent.device.get())
+        .delivery(Arc::<RelayDelivery>::clone(&delivery));
     let state = Arc::<SqliteStore>::clone(&store);
-    Ok(Offline { agent: builder.store(state).build()?, store })
+    Ok(Offline { agent: builder.store(state).build()?, store, delivery })
+}
+
+/// What stands between this agent and its peers.
+pub(crate) fn delivery(
+    config: &AgentConfig,
+    keys: Arc<FileKeyStore>,
+) -> Result<RelayDelivery, Failure> {
+    let mut settings = RelaySettings::new(config.relay.clone());
+    settings.public.clone_from(&config.public_relay);
+    settings.allowed.clone_from(&config.other_relays);
+    settings.client.plain_http_anywhere = config.plain_http_anywhere;
+    settings.client.ca_pem = ca_pem(config)?;
+    settings.client.refused = REFUSED;
+    let delivery = RelayDelivery::new(settings, keys, Arc::new(SystemClock::new()));
+    delivery.map_err(|error| Failure::new(Exit::Usage, error.to_string()))
 }
 
 /// The state on disk.

@@ -5,7 +5,9 @@
 
 use std::{
     fmt::Display,
+    fs::File,
     io::{self, IsTerminal, Write},
+    path::Path,
 };
 
 use serde::Serialize;
@@ -26,6 +28,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether a program reads what is printed.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Whether a person watches standard error.
     pub(crate) fn is_watched(self) -> bool {
         !self.json && io::stderr().is_terminal()
@@ -37,6 +44,26 @@ impl Output {
         let mut stdout = io::stdout().lock();
         let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
         written.map_err(|error| Failure::stdout(&error))
+    }
+
+    /// Prints content as it is; on a terminal, as text that cannot move it.
+    pub(crate) fn content(self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        let written = if stdout.is_terminal() {
+            let text = text::lines(&String::from_utf8_lossy(bytes));
+            writeln!(stdout, "{}", text.trim_end_matches('\n'))
+        } else {
+            stdout.write_all(bytes)
+        };
+        written.and_then(|()| stdout.flush()).map_err(|error| Failure::stdout(&error))
+    }
+
+    /// Copies a file to standard output, as it is.
+    pub(crate) fn file(self, path: &Path) -> Result<(), Failure> {
+        let mut file = File::open(path).map_err(|error| Failure::file("read", path, &error))?;
+        let mut stdout = io::stdout().lock();
+        let copied = io::copy(&mut file, &mut stdout).and_then(|_| stdout.flush());
+        copied.map_err(|error| Failure::stdout(&error))
     }
 
     /// Tells an event on standard error. Nothing depends on whether anyone reads it.

@@ -1,15 +1,19 @@
-//! How much went each way, and a bar that shows it to who watches.
+//! How much went each way, or how far a message is, and a bar that shows it to who watches.
 
 use std::{
     cell::Cell,
+    fmt,
     fs::File,
     io::{self, IsTerminal, Seek},
     os::fd::AsFd,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use indicatif::{BinaryBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 
-use crate::output::Output;
+use crate::{driver, outgoing::Moved, output::Output, text::Plain};
 
 /// Counts bytes of content.
 #[derive(Debug)]
@@ -32,14 +36,7 @@ impl Progress {
             ProgressDrawTarget::hidden()
         };
         let total = stdin_len();
-        let bar = ProgressBar::with_draw_target(total, target);
-        let template = match total {
-            Some(_) => "{wide_bar} {percent}% {binary_bytes_per_sec}, {msg}",
-            None => "{spinner} {binary_bytes_per_sec}, {msg}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
+        let bar = bar(total, target);
         Self { bar, sent: Cell::new(0), received: Cell::new(0), total }
     }
 
@@ -74,6 +71,94 @@ impl Progress {
         ));
         self.bar.set_position(moved);
     }
+}
+
+/// How often a program is told how far a message is.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// How far a message is that goes in parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Moving {
+    bar: ProgressBar,
+    output: Output,
+    last: Arc<Mutex<Last>>,
+}
+
+#[derive(Debug, Default)]
+struct Last {
+    waiting: Option<String>,
+    told: Option<tokio::time::Instant>,
+}
+
+/// How far a message is, for programs; and for people who see no bar what it waits for.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Told {
+    Progress {
+        message: String,
+        bytes: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        length: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        waiting: Option<String>,
+    },
+}
+
+impl Moving {
+    /// Of so many bytes, where that is known.
+    pub(crate) fn start(output: Output, length: Option<u64>) -> Self {
+        let watched = output.is_watched();
+        let target =
+            if watched { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { bar: bar(length, target), output, last: Arc::default() }
+    }
+
+    /// Shows how far a message is.
+    pub(crate) fn tell(&self, now: &Moved) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = now.waiting != last.waiting;
+        last.waiting.clone_from(&now.waiting);
+        if self.output.is_watched() {
+            self.bar.set_message(now.waiting.clone().unwrap_or_default());
+            self.bar.set_position(now.bytes);
+            return;
+        }
+        let due = last.told.is_none_or(|told| driver::now() - told >= TELL_EVERY);
+        let whole = now.length == Some(now.bytes);
+        if changed || (self.output.is_json() && (due || whole)) {
+            last.told = Some(driver::now());
+            let Moved { message, bytes, length, waiting } = now.clone();
+            self.output.event(&Told::Progress { message, bytes, length, waiting });
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Progress { message: _, bytes, length: _, waiting } = self;
+        let bytes = BinaryBytes(*bytes);
+        match waiting {
+            Some(reason) => write!(f, "{bytes}, and waiting: {}", Plain::new(reason)),
+            None => write!(f, "{bytes}, and going on"),
+        }
+    }
+}
+
+fn bar(total: Option<u64>, target: ProgressDrawTarget) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, target);
+    let template = match total {
+        Some(_) => "{wide_bar} {percent}% {binary_bytes_per_sec}, {msg}",
+        None => "{spinner} {binary_bytes_per_sec}, {msg}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
 }
 
 fn add(counter: &Cell<u64>, bytes: usize) {

@@ -42,8 +42,13 @@ fn an_agent_and_a_relay_in_order_are_said_to_be_so() {
     for name in ["keys", "state", "inbox", "outbox", "sessions"] {
         assert_eq!(state(&done, name), "ok", "{}", check(&done, name));
     }
-    // Nothing watches over the state as a whole, and that is worth a word.
-    assert_eq!(state(&done, "anchor"), "warn");
+    // Nothing watches over the state as a whole, and that is worth a word; so is that nobody can
+    // write to this agent yet.
+    assert_eq!((state(&done, "anchor"), state(&done, "prekeys")), ("warn".into(), "warn".into()));
+    let publish = sealwire(agent.home(), &["keys", "publish"]);
+    assert_eq!(publish.env("SEALWIRE_AGENT_RELAY", &relay.url()).run(b"").code, 0);
+    let done_again = doctor(&agent, &relay.url(), &[]);
+    assert_eq!(state(&done_again, "prekeys"), "ok", "{}", check(&done_again, "prekeys"));
     let values = done.json()["configuration"].as_array().expect("a list").clone();
     let relay_key = values.iter().find(|value| value["key"] == "agent.relay").expect("there");
     assert_eq!(

@@ -10,7 +10,7 @@ mod common;
 use std::fs;
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use common::{Done, PASSPHRASE, friends};
+use common::{Agent, Done, PASSPHRASE, Relay, friends, sealwire};
 use sealwire::core::{aead, secret::Secret};
 use sealwire_testkit::leak;
 
@@ -36,6 +36,27 @@ fn seeds(file: &[u8]) -> Vec<u8> {
     message
 }
 
+/// What commands say that go through a relay.
+fn offline(alice: &Agent, bob: &Agent) -> Vec<Done> {
+    let relay = Relay::start();
+    let run = |agent: &Agent, args: &[&str]| {
+        let command = sealwire(agent.home(), args).env("SEALWIRE_AGENT_RELAY", &relay.url());
+        let done = command.run(b"hello");
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        done
+    };
+    vec![
+        run(alice, &["keys", "publish"]),
+        run(alice, &["keys", "status", "--json"]),
+        run(bob, &["send", &alice.id]),
+        run(alice, &["recv", "--exec", "env >&2; ps -o args= >&2; cat"]),
+        run(alice, &["send", &bob.id, "--json"]),
+        run(bob, &["recv", "--json"]),
+        run(alice, &["sessions", "list"]),
+        run(alice, &["doctor"]),
+    ]
+}
+
 // attack T34
 #[test]
 fn no_command_prints_a_key_or_the_passphrase() {
@@ -59,6 +80,7 @@ fn no_command_prints_a_key_or_the_passphrase() {
     let (listening, address) = alice.listen(&[], b"");
     said.push(bob.connect(address, &["--peer", &alice.id], b""));
     said.push(listening.wait());
+    said.extend(offline(&alice, &bob));
     let text: String = said.iter().map(|done| done.text() + &done.stderr).collect();
 
     let seeds = seeds(&fs::read(alice.file("keys")).expect("keys"));

@@ -14,7 +14,7 @@ use crate::{
     text::Plain,
 };
 
-/// Looks at configuration, keys, card, clock, relay, state, anchor and sessions. The
+/// Looks at configuration, keys, card, clock, relay, prekeys, state, anchor and sessions. The
 /// exit code is 1 when something does not work, 0 otherwise.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -172,6 +172,14 @@ fn what_does_not_fit_together_is_named() {
             "http://relay.example is not on this machine",
         ),
         (
+            "[agent]\nother_relays = [\"https://a.example\", \"http://b.example\"]",
+            "http://b.example is not on this machine",
+        ),
+        (
+            "[agent]\nother_relays = \"https://a.example\"",
+            "line 2 of /etc/agent/sealwire.toml: agent.other_relays must be a list, of which each item is the address of a relay",
+        ),
+        (
             "[agent]\nrelay = \"https://me:word@relay.example\"",
             "line 2 of /etc/agent/sealwire.toml: agent.relay must be the address of a relay",
         ),
@@ -288,7 +296,7 @@ fn shown(config: &Config) -> String {
 
 #[test]
 fn what_is_shown_is_a_file_with_the_same_values() {
-    let text = "[relay]\nauthorities = [\"a.example\", \"b.example\"]\n[agent]\nanchor = \"\u{e9} \\\"\\\\ \\u0007\"\n";
+    let text = "[relay]\nauthorities = [\"a.example\", \"b.example\"]\n[agent]\nother_relays = [\"https://c.example\"]\nanchor = \"\u{e9} \\\"\\\\ \\u0007\"\n";
     let before = config(text, &[]).expect("a configuration");
     let after = config(&shown(&before), &[]).expect("what is shown is a file");
     assert_eq!(shown(&before), shown(&after));

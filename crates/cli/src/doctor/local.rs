@@ -122,7 +122,7 @@ fn stored(store: &SqliteStore) -> Result<Vec<Check>, store::Error> {
             _ => Check::warn(
                 "outbox",
                 format!("{outbox} frames wait to be taken by a relay"),
-                "the agent delivers them once the relay and the peers' mailboxes have room",
+                "`sealwire recv` delivers them once the relay and the peers' mailboxes have room",
             ),
         },
     ])

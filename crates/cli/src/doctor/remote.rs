@@ -1,9 +1,17 @@
-//! What only the relay can tell: whether it is there, and its clock.
+//! What only the relay can tell: whether it is there, its clock, and the prekeys that it has.
 
+use std::sync::Arc;
+
+use sealwire::{core::Timestamp, custody::FileKeyStore, identity::IdentityCard};
 use sealwire_relay::client::{Client, ClientError, Probe, Settings};
 
-use super::Check;
-use crate::{agent, config::AgentConfig, offline};
+use super::{Check, judged};
+use crate::{
+    agent,
+    config::{AgentConfig, Config},
+    offline,
+    prekeys::{self, Prekeys},
+};
 
 /// How far clocks may differ before it is worth a word, in seconds: a signature is taken within
 /// 60.
@@ -80,4 +88,31 @@ fn unreachable(config: &AgentConfig, error: &ClientError) -> Check {
         _ => "look at the relay's log",
     };
     Check::fail("relay", said, todo)
+}
+
+/// The prekeys that the relay hands out for this agent, and the card beside them.
+pub(super) async fn prekeys(config: &Config, keys: &Arc<FileKeyStore>) -> Check {
+    match prekeys::published(config, keys).await {
+        Ok(Some(found)) => judge(&found, agent::wall()),
+        Ok(None) => Check::warn(
+            "prekeys",
+            "none are published: peers cannot write while this agent is away",
+            "`sealwire keys publish`, or run `sealwire recv`",
+        ),
+        Err(failure) => judged("prekeys", &failure),
+    }
+}
+
+fn judge(found: &Prekeys, now: Timestamp) -> Check {
+    let name = "prekeys";
+    let Prekeys { card, left } = found;
+    let todo = "`sealwire keys publish`, or run `sealwire recv`";
+    let stands = IdentityCard::from_bytes(card).and_then(|card| card.verify(now));
+    if let Err(error) = stands {
+        return Check::fail(name, format!("the card beside them cannot be used: {error}"), todo);
+    }
+    match Prekeys::are_low(*left) {
+        true => Check::warn(name, Prekeys::say(*left), todo),
+        false => Check::ok(name, Prekeys::say(*left)),
+    }
 }
