@@ -32,7 +32,7 @@ fn builds() -> [Build; 3] {
 pub(crate) fn check(context: &mut Context) -> JobResult {
     same_versions(context)?;
     debian::need(context, &["valgrind"])?;
-    let folder = test::target_folder(context)?.join("constant-work");
+    let folder = folder(context)?;
     let log = folder.join("memcheck.log");
     for the_build in builds() {
         let program = build(context, &folder, &the_build)?;
@@ -48,7 +48,7 @@ pub(crate) fn check(context: &mut Context) -> JobResult {
 /// Compares the times of two kinds of inputs for `minutes`, and judges nothing.
 pub(crate) fn timing(context: &mut Context, minutes: u64) -> JobResult {
     debian::need(context, &["valgrind"])?; // Its headers, to build.
-    let folder = test::target_folder(context)?.join("constant-work");
+    let folder = folder(context)?;
     let builds = builds();
     let share = minutes.saturating_mul(60) / builds.len() as u64;
     for the_build in builds {
@@ -57,6 +57,12 @@ pub(crate) fn timing(context: &mut Context, minutes: u64) -> JobResult {
         run(process::command(context, program).args(["timing", &share.to_string()]))?;
     }
     Ok(())
+}
+
+/// Where release builds with line tables stand: of this program, and of what is searched for
+/// secrets. They share their dependencies.
+pub(crate) fn folder(context: &Context) -> Result<PathBuf, Stop> {
+    Ok(test::target_folder(context)?.join("constant-work"))
 }
 
 fn build(context: &Context, folder: &Path, build: &Build) -> Result<PathBuf, Stop> {

@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use crate::constant_work;
 use crate::job::{Context, JobResult, Stop};
-use crate::metadata::{self, LEAVES};
+use crate::metadata::{self, CORES, LEAVES};
 use crate::process::{self, cargo, run};
 use crate::vectors;
 
@@ -23,10 +24,11 @@ pub(crate) fn fast(context: &mut Context) -> JobResult {
 
 /// What the tests with the fast backend select. Jobs that select the same find what they built.
 pub(crate) fn with_fast(context: &Context) -> Result<String, Stop> {
-    Ok(format!("--workspace --features {}", leaf_features(context, |_| true)?))
+    Ok(format!("--workspace --features {}", leaf_features(context, |_, _| true)?))
 }
 
-/// The libraries and the command with the portable backend alone.
+/// The crates whose cryptography a backend does, and the facade over them, with the portable one
+/// alone. What stands on the facade is tested with the fast one.
 pub(crate) fn portable(context: &mut Context) -> JobResult {
     let selection = with_portable(context)?;
     refuse_fast_backend(context, &selection)?;
@@ -35,19 +37,23 @@ pub(crate) fn portable(context: &mut Context) -> JobResult {
 
 /// As [`with_fast`], of the tests with the portable backend.
 pub(crate) fn with_portable(context: &Context) -> Result<String, Stop> {
-    let names = LEAVES.into_iter().chain(["sealwire", "sealwire-cli"]);
-    let packages: Vec<String> = names.map(|name| format!("--package {name}")).collect();
-    let features = leaf_features(context, |feature| feature != "fast")? + ",sealwire/sqlite";
-    Ok(format!("{} --no-default-features --features {features}", packages.join(" ")))
+    let names = CORES.into_iter().chain(["sealwire-custody", "sealwire"]);
+    let packages: Vec<String> = names.clone().map(|name| format!("--package {name}")).collect();
+    let features = leaf_features(context, |name, feature| {
+        feature != "fast" && names.clone().any(|tested| tested == name)
+    })?;
+    let packages = packages.join(" ");
+    Ok(format!("{packages} --no-default-features --features {features},sealwire/sqlite"))
 }
 
 /// Every feature of the leaf crates that is `wanted`, so that no test hides
 /// behind a feature that nothing turns on: `package/feature,package/feature`.
-fn leaf_features(context: &Context, wanted: impl Fn(&str) -> bool) -> Result<String, Stop> {
+fn leaf_features(context: &Context, wanted: impl Fn(&str, &str) -> bool) -> Result<String, Stop> {
     let mut members = metadata::members(context)?;
     members.retain(|member| LEAVES.contains(&member.name.as_str()));
     let features = members.iter().flat_map(|member| {
-        let names = member.features.iter().filter(|name| *name != "default" && wanted(name));
+        let names =
+            member.features.iter().filter(|name| *name != "default" && wanted(&member.name, name));
         names.map(|name| format!("{}/{name}", member.name))
     });
     Ok(features.collect::<Vec<_>>().join(","))
@@ -56,7 +62,6 @@ fn leaf_features(context: &Context, wanted: impl Fn(&str) -> bool) -> Result<Str
 /// A dependency that turned the fast backend on would make the portable run a
 /// second run of the fast one.
 fn refuse_fast_backend(context: &Context, selection: &str) -> JobResult {
-    // TLS of the relay has aws-lc-rs too, so it is the feature that is looked for.
     let mut command =
         cargo(context, &format!("tree --edges normal,dev --prefix none {selection} --format"));
     let tree = process::output(command.arg("{p} [{f}]"))?;
@@ -99,16 +104,21 @@ pub(crate) fn without_simd() -> String {
 /// The search of memory for secrets once more as it is shipped (attack T35): an optimiser moves
 /// and keeps what a debug build does not. And how deep the calls go whose stack is overwritten.
 pub(crate) fn memory(context: &mut Context) -> JobResult {
-    for features in ["", "--features fast"] {
-        let selection = "--release --package sealwire-core --lib depth";
-        run(&mut cargo(context, &format!("test --quiet {features} {selection}")))?;
-    }
+    let depth = "--package sealwire-core --lib depth";
     let packages = "--package sealwire-noise --package sealwire-custody --package sealwire-ratchet";
-    let selection = format!("--release {packages} --test memory");
-    let fast = ",sealwire-noise/fast,sealwire-custody/fast,sealwire-ratchet/fast";
-    for features in ["", fast] {
-        let features = format!("--features sealwire-ratchet/hazmat{features}");
-        run(&mut cargo(context, &format!("test --quiet {selection} {features}")))?;
+    let search = format!("{packages} --test memory --features sealwire-ratchet/hazmat");
+    let fast = "sealwire-noise/fast,sealwire-custody/fast,sealwire-ratchet/fast";
+    for selection in [
+        depth.to_owned(),
+        format!("{depth} --features fast"),
+        search.clone(),
+        format!("{search} --features {fast}"),
+    ] {
+        let mut command = cargo(context, &format!("test --quiet --release {selection}"));
+        // The code is the same with line tables, and the dependencies are those that stand there.
+        command.env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only");
+        command.env("CARGO_PROFILE_RELEASE_STRIP", "none");
+        run(command.env("CARGO_TARGET_DIR", constant_work::folder(context)?))?;
     }
     Ok(())
 }
