@@ -9,7 +9,7 @@ use sealwire::{
 };
 
 use crate::{
-    cards,
+    cards::{self, Named},
     config::{Admit, Config},
     error::Failure,
     home::Home,
@@ -30,25 +30,34 @@ pub(crate) fn unlock(home: &Home) -> Result<FileKeyStore, Failure> {
 
 /// The agent as it is configured. Its card is renewed when it is due.
 pub(crate) fn load(home: &Home, config: &Config) -> Result<AgentBuilder, Failure> {
-    Ok(configure(builder(home, Arc::new(unlock(home)?))?, config))
+    configured(home, Arc::new(unlock(home)?), config)
 }
 
-/// Gives an agent what its configuration says.
-pub(crate) fn configure(builder: AgentBuilder, config: &Config) -> AgentBuilder {
+/// The agent of keys that are unlocked, as it is configured.
+pub(crate) fn configured(
+    home: &Home,
+    keys: Arc<FileKeyStore>,
+    config: &Config,
+) -> Result<AgentBuilder, Failure> {
+    let builder = named(home, keys, Named::As(config.agent.public_relay.as_ref()))?;
     let builder = match config.agent.suite.suite() {
         Some(suite) => builder.suite(suite),
         None => builder,
     };
-    match config.agent.admit {
+    Ok(match config.agent.admit {
         Admit::Pinned => builder.inbound(KnownPeers),
         Admit::Anyone => builder.inbound(AllowAnyAuthenticated),
-    }
+    })
 }
 
 /// The agent of keys that are unlocked.
 pub(crate) fn builder(home: &Home, keys: Arc<FileKeyStore>) -> Result<AgentBuilder, Failure> {
+    named(home, keys, Named::AsBefore)
+}
+
+fn named(home: &Home, keys: Arc<FileKeyStore>, relay: Named<'_>) -> Result<AgentBuilder, Failure> {
     let peers = peers(home)?;
-    let cards = cards::renew(home, keys.as_ref(), now(&peers)?, false)?;
+    let cards = cards::renew(home, keys.as_ref(), now(&peers)?, relay, false)?;
     let builder = Agent::builder(keys).peers(Arc::new(peers));
     Ok(cards.into_iter().fold(builder, AgentBuilder::card))
 }

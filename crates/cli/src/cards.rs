@@ -11,6 +11,7 @@ use sealwire::{
     custody::atomic::FileLock,
     identity::{self, AgentId, IdentityCard, NewCard},
 };
+use sealwire_relay::client::RelayUrl;
 
 use crate::{error::Failure, home::Home, text::Plain};
 
@@ -56,11 +57,39 @@ pub(crate) fn is_due(card: &IdentityCard, now: Timestamp) -> bool {
     now.since(begin) > end.since(begin) / 2 || begin > now.plus(MAX_CLOCK_SKEW)
 }
 
+/// The relay that a card names, for peers at other relays.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Named<'a> {
+    /// Whatever the newest card does.
+    AsBefore,
+    /// This one, or none.
+    As(Option<&'a RelayUrl>),
+}
+
+impl Named<'_> {
+    /// Whether a card names it.
+    pub(crate) fn is_in(self, card: &IdentityCard) -> bool {
+        match self {
+            Self::AsBefore => true,
+            Self::As(relay) => card.home_relay() == relay.map(RelayUrl::to_string).as_deref(),
+        }
+    }
+
+    /// What the successor of a card has to name.
+    fn after(self, card: Option<&IdentityCard>) -> Option<String> {
+        match self {
+            Self::AsBefore => card.and_then(IdentityCard::home_relay).map(str::to_owned),
+            Self::As(relay) => relay.map(RelayUrl::to_string),
+        }
+    }
+}
+
 /// Signs a successor where one is due, or anyway. Gives all cards that stand, newest last.
 pub(crate) fn renew(
     home: &Home,
     keys: &dyn KeyStore,
     now: Timestamp,
+    named: Named<'_>,
     anyway: bool,
 ) -> Result<Vec<IdentityCard>, Failure> {
     let path = home.cards();
@@ -72,13 +101,17 @@ pub(crate) fn renew(
         return Err(foreign(&path, other));
     }
     let newest = cards.last();
-    let due = newest.is_none_or(|card| is_due(card, now) || card.kx_id() < keys.newest());
+    let due = newest
+        .is_none_or(|card| is_due(card, now) || card.kx_id() < keys.newest() || !named.is_in(card));
+    let relay = named.after(newest);
     let after = newest.map_or(0, IdentityCard::sequence).saturating_add(1);
     if due || anyway {
         // At least the time, so that a lost file does not bring back a sequence.
         let sequence = after.max(now.as_secs());
         cards.retain(|card| now <= card.not_after());
-        cards.push(NewCard::new(sequence, now, CARD_LIFETIME).sign(keys, keys.newest())?);
+        let card = NewCard::new(sequence, now, CARD_LIFETIME);
+        let card = relay.into_iter().fold(card, NewCard::home_relay);
+        cards.push(card.sign(keys, keys.newest())?);
         let text: String = cards.iter().map(IdentityCard::to_text).collect();
         lock.replace(text.as_bytes(), 0o600)?;
     }

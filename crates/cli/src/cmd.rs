@@ -107,7 +107,9 @@ fn run(cli: Cli, output: &Output, protection: &Protection) -> Result<ExitCode, F
     let home = || Home::locate(home);
     let config = |home: &Home| Config::load(config, home);
     match command {
-        Command::Id(command) => id::run(command, &home()?, output, protection),
+        Command::Id(command) => {
+            with(home()?, config, |home, config| id::run(command, home, config, output, protection))
+        }
         Command::Trust(command) => trust::run(command, &home()?, output),
         Command::Listen(args) => {
             with(home()?, config, |home, config| listen::run(args, home, config, output))

@@ -1,4 +1,4 @@
-//! The way into an agent that runs: `recv --wait` holds the agent's state, and sends for other
+//! The way into an agent that runs: `recv` holds the agent's state, and sends for other
 //! commands of the same user.
 //!
 //! A Unix socket in the agent's directory, for its owner alone. A request is one JSON object on
@@ -12,7 +12,6 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -24,7 +23,7 @@ use tokio::{
         UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 use zeroize::Zeroizing;
@@ -78,7 +77,7 @@ pub(crate) struct Control {
     listener: UnixListener,
     path: PathBuf,
     /// How many commands are served now.
-    serving: AtomicUsize,
+    serving: watch::Sender<usize>,
 }
 
 impl Control {
@@ -94,19 +93,25 @@ impl Control {
         let listener = UnixListener::bind(&path).map_err(failed)?;
         // The directory keeps others out; this does where somebody has opened it.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { listener, path, serving: AtomicUsize::new(0) })
+        Ok(Self { listener, path, serving: watch::Sender::default() })
     }
 
     /// Whether a command is served now.
     pub(crate) fn is_serving(&self) -> bool {
-        self.serving.load(Ordering::Relaxed) > 0
+        *self.serving.borrow() > 0
+    }
+
+    /// Waits until none is, while [`Control::serve`] runs.
+    pub(crate) async fn is_idle(&self) {
+        // The sender lives as long as this.
+        let _ = self.serving.subscribe().wait_for(|serving| *serving == 0).await;
     }
 
     /// Serves until it is dropped.
     pub(crate) async fn serve(&self, mail: &Mail) -> Infallible {
         let mut served = JoinSet::new();
         loop {
-            self.serving.store(served.len(), Ordering::Relaxed);
+            self.serving.send_replace(served.len());
             tokio::select! {
                 accepted = self.listener.accept(), if served.len() < MAX_SERVED => match accepted {
                     Ok((stream, _)) => {

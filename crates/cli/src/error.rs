@@ -236,7 +236,7 @@ fn state_failure(error: &store::Error) -> Failure {
     match error {
         State::InUse { .. } => {
             let failure = Failure::new(Exit::Later, error.to_string());
-            failure.hint("a `send`, or a `recv --wait`, of this agent holds it; let that one end")
+            failure.hint("another command of this agent, as `send` or `recv --wait`, holds it; let that one end")
         }
         State::AnchorMissing { .. } | State::AnchorNew { .. } => {
             failure.hint("set agent.anchor, and say it once with `sealwire doctor --change-anchor`")

@@ -53,7 +53,7 @@ pub(crate) fn build(
     let delivery = Arc::new(delivery(&config.agent, Arc::clone(&keys))?);
     let mut limits = Limits::default();
     limits.inbox = usize::try_from(config.agent.inbox.get()).unwrap_or(usize::MAX);
-    let builder = agent::configure(agent::builder(home, keys)?, config)
+    let builder = agent::configured(home, keys, config)?
         .outbound(KnownPeers)
         .limits(limits)
         .device(config.agent.device.get())

@@ -5,7 +5,7 @@ mod hand_over;
 mod sink;
 mod stage;
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, convert::Infallible, time::Duration};
 
 use sealwire::{
     Listener,
@@ -73,7 +73,22 @@ impl<'a> Receiver<'a> {
     }
 
     /// Takes what is there.
-    pub(crate) async fn once(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn once(&mut self, control: Option<&Control>) -> Result<(), Failure> {
+        let mail = self.mail.clone();
+        let take = async {
+            let taken = self.take_all().await;
+            if let Some(control) = control {
+                control.is_idle().await;
+            }
+            taken
+        };
+        tokio::select! {
+            taken = take => taken,
+            never = serve(control, &mail) => match never {},
+        }
+    }
+
+    async fn take_all(&mut self) -> Result<(), Failure> {
         self.clean().await?;
         loop {
             // What is in the inbox is handed over, whether or not the relay can be reached.
@@ -93,15 +108,9 @@ impl<'a> Receiver<'a> {
     pub(crate) async fn wait(&mut self, control: Option<&Control>) -> Result<End, Failure> {
         let mut stop = driver::Stop::new()?;
         let mail = self.mail.clone();
-        let serve = async {
-            match control {
-                Some(control) => control.serve(&mail).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             ended = self.go_on(control) => ended,
-            never = serve => match never {},
+            never = serve(control, &mail) => match never {},
             () = stop.asked() => {
                 mail.output.event(&Event::Stopped);
                 Ok(End::Stopped)
@@ -177,6 +186,14 @@ impl<'a> Receiver<'a> {
 
     fn tell(&self, event: Event) {
         self.mail.output.event(&event);
+    }
+}
+
+/// Serves other commands, if they can find the way.
+async fn serve(control: Option<&Control>, mail: &Mail) -> Infallible {
+    match control {
+        Some(control) => control.serve(mail).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -121,6 +121,35 @@ fn what_one_leaves_the_other_finds_once() {
 }
 
 #[test]
+fn agents_at_two_relays_write_to_each_other_where_both_allow_it() {
+    let (near, far) = (Relay::start(), Relay::start());
+    let (alice, bob) = (Agent::new(), Agent::new());
+    let run = |agent: &Agent, relay: &Relay, others: &str, args: &[&str], stdin: &[u8]| {
+        at(relay, agent, args)
+            .env("SEALWIRE_AGENT_PUBLIC_RELAY", &relay.url())
+            .env("SEALWIRE_AGENT_OTHER_RELAYS", others)
+            .run(stdin)
+    };
+    let hers = |others: &str, args: &[&str], stdin: &[u8]| run(&alice, &near, others, args, stdin);
+    let his = |args: &[&str], stdin: &[u8]| run(&bob, &far, &near.url(), args, stdin);
+    // The cards say where to look.
+    let card = his(&["id", "card"], b"");
+    assert_eq!(hers("", &["trust", "pin", "-"], &card.stdout).code, 0);
+    assert_eq!(his(&["trust", "pin", "-"], &hers("", &["id", "card"], b"").stdout).code, 0);
+    let shown = his(&["id", "card", "--json"], b"").json();
+    assert_eq!((&shown["home_relay"], &shown["card"]), (&far.url().into(), &card.text().into()));
+    assert_eq!(his(&["keys", "publish"], b"").code, 0);
+
+    let refused = hers("", &["send", &bob.id], b"hello");
+    refused.assert_failed(2, &format!("{}, which its card names", far.url()));
+    assert!(refused.stderr.contains("agent.other_relays"), "{}", refused.stderr);
+    id_of(&hers(&far.url(), &["send", &bob.id, "--json"], b"hello"));
+    assert_eq!(his(&["recv", "--json"], b"").json()["text"], "hello");
+    id_of(&his(&["send", &alice.id, "--json"], b"hello yourself"));
+    assert_eq!(hers(&far.url(), &["recv", "--json"], b"").json()["text"], "hello yourself");
+}
+
+#[test]
 fn a_message_with_a_key_is_sent_once() {
     let relay = Relay::start();
     let (alice, bob) = known_at(&relay);
@@ -163,6 +192,11 @@ fn a_message_stays_until_the_command_is_done_with_it() {
     let text = fs::read_to_string(&out).expect("text");
     assert!(text.starts_with(&format!("{} {id} first{} ", alice.id, alice.id)), "{text}");
     assert!(text.ends_with(" second"), "{text}");
+    // It may send, though its agent is at work.
+    send(&relay, &alice, &bob, b"third");
+    let answer = format!("{} send \"$SEALWIRE_FROM\" >&2", env!("CARGO_BIN_EXE_sealwire"));
+    assert_eq!(at(&relay, &bob, &["recv", "--exec", &answer]).run(b"").code, 0);
+    assert_eq!(recv(&relay, &alice)[0]["text"], "third");
     // One that does not read what it is given is done with it all the same.
     send(&relay, &alice, &bob, &content(20_000, 1));
     assert_eq!(at(&relay, &bob, &["recv", "--exec", "exec 0<&-"]).run(b"").code, 0);

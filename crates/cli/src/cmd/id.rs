@@ -10,7 +10,9 @@ use sealwire::{
 use serde::Serialize;
 
 use crate::{
-    agent, cards,
+    agent,
+    cards::{self, Named},
+    config::Config,
     error::{Exit, Failure},
     home::Home,
     output::Output,
@@ -43,13 +45,15 @@ pub(crate) enum Command {
 pub(crate) fn run(
     command: Command,
     home: &Home,
+    config: &Config,
     output: &Output,
     protection: &Protection,
 ) -> Result<ExitCode, Failure> {
+    let relay = Named::As(config.agent.public_relay.as_ref());
     match command {
-        Command::New => new(home, output)?,
+        Command::New => new(home, relay, output)?,
         Command::Show => show(home, output, protection)?,
-        Command::Card { renew } => card(home, renew, output)?,
+        Command::Card { renew } => card(home, relay, renew, output)?,
     }
     Ok(Exit::Done.into())
 }
@@ -70,7 +74,7 @@ impl fmt::Display for Created {
     }
 }
 
-fn new(home: &Home, output: &Output) -> Result<(), Failure> {
+fn new(home: &Home, relay: Named<'_>, output: &Output) -> Result<(), Failure> {
     let path = home.keys();
     // Asked before the passphrase is; the key store makes sure of it when it writes.
     if path.symlink_metadata().is_ok() {
@@ -80,7 +84,7 @@ fn new(home: &Home, output: &Output) -> Result<(), Failure> {
     cards::refuse_leftover(home, now)?;
     let passphrase = passphrase::ask_new()?;
     let keys = FileKeyStore::create(&path, &passphrase, &mut custody::system_rng());
-    let cards = cards::renew(home, &keys.map_err(exists)?, now, false)?;
+    let cards = cards::renew(home, &keys.map_err(exists)?, now, relay, false)?;
     let card = cards::current(home, &cards)?;
     output.result(&Created {
         id: card.id().to_string(),
@@ -155,13 +159,14 @@ impl fmt::Display for Printed {
     }
 }
 
-fn card(home: &Home, renew: bool, output: &Output) -> Result<(), Failure> {
+fn card(home: &Home, relay: Named<'_>, renew: bool, output: &Output) -> Result<(), Failure> {
     home.require_identity()?;
     let peers = agent::peers(home)?;
     let now = agent::now(&peers)?;
     let mut cards = cards::read(home, now)?;
-    if renew || cards.last().is_none_or(|card: &IdentityCard| cards::is_due(card, now)) {
-        cards = cards::renew(home, &agent::unlock(home)?, now, renew)?;
+    let stands = |card: &IdentityCard| !cards::is_due(card, now) && relay.is_in(card);
+    if renew || !cards.last().is_some_and(stands) {
+        cards = cards::renew(home, &agent::unlock(home)?, now, relay, renew)?;
     }
     let card = cards::current(home, &cards)?;
     output.result(&Printed { view: card.into(), card: card.to_text() })

@@ -62,10 +62,10 @@ pub(crate) fn run(
             let mail = Mail::new(offline::build(home, config, Arc::clone(&keys))?, *output);
             let outlet = Outlet { sink: &sink, home, output: *output };
             let mut receiver = Receiver::new(mail, config.agent.relay.to_string(), outlet);
-            if !wait {
-                return receiver.once().await;
-            }
             let control = control(home, *output);
+            if !wait {
+                return receiver.once(control.as_ref()).await;
+            }
             if receiver.wait(control.as_ref()).await? == End::Stopped {
                 return Ok(());
             }
