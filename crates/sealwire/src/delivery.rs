@@ -19,6 +19,8 @@ use zeroize::Zeroizing;
 
 pub use in_process::{InProcess, Seen};
 #[cfg(feature = "relay")]
+pub(crate) use relay::failed;
+#[cfg(feature = "relay")]
 pub use relay::{RelayDelivery, RelaySettings};
 
 /// What a call of [`Delivery`] gives: a future that can be sent to another thread.

@@ -5,8 +5,8 @@
 //! other's. Then both screens show a [`Phrase`] of four syllables. When the owners have seen
 //! that it is the same one, each pins the card that it got. Specified in `docs/spec/pairing.md`.
 //!
-//! This is the protocol alone: it does no input and output. Messages are whole frames, to be
-//! left in the mailboxes of [`Code::rendezvous`].
+//! The steps do no input and output. Their messages are whole frames, to be left in the mailboxes
+//! of [`Code::rendezvous`]: `Meeting` (feature `relay`) does that, at a relay.
 //!
 //! ```text
 //!   creator                     two mailboxes                      joiner
@@ -74,6 +74,8 @@
 //! with whoever came. The card that [`Paired::card`] shows must not be acted upon before.
 
 mod code;
+#[cfg(feature = "relay")]
+mod meeting;
 mod message;
 mod phrase;
 
@@ -87,6 +89,8 @@ use sealwire_core::{
 use sealwire_hybrid::{XWingPublic, XWingSecret, open_from, seal_to};
 use sealwire_identity::{AgentId, IdentityCard};
 
+#[cfg(feature = "relay")]
+pub use self::meeting::Meeting;
 use self::message::Revelation;
 pub use self::{
     code::{Code, MeetingBox, Rendezvous},
@@ -193,6 +197,15 @@ pub enum Error {
     /// The keys do not belong to the card.
     #[error("misuse: the keys are not those of the card")]
     Keys,
+    /// Nobody is at the meeting place.
+    #[error("nobody waits under this code; it may have been used, or be for another relay")]
+    Nobody,
+    /// The meeting place is gone: the other side, or somebody who has the code, removed it.
+    #[error("the other side has ended the pairing")]
+    Ended,
+    /// It was ended here before the other side had done its part.
+    #[error("the other side did not come")]
+    Stopped,
     /// Drawing randomness, or a key operation, failed.
     #[error(transparent)]
     Core(#[from] sealwire_core::Error),

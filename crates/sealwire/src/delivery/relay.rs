@@ -20,8 +20,9 @@ use sealwire_relay::{
     wire::{self, Acks, NewMailbox, Publish},
 };
 
+pub(crate) use self::convert::failed;
 use self::{
-    convert::{failed, remaining},
+    convert::remaining,
     handle::Handle,
     watch::{Streams, Watching},
 };

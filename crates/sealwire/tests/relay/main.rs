@@ -4,3 +4,4 @@
 mod claims;
 mod common;
 mod conversation;
+mod pairing;

@@ -11,7 +11,7 @@ use crate::delivery::{
 
 /// What went wrong, for whoever only wants to know whether to try again. What the relay or its
 /// owner can put right is tried again: a message is not given up because a certificate expired.
-pub(super) fn failed(error: ClientError) -> DeliveryError {
+pub(crate) fn failed(error: ClientError) -> DeliveryError {
     let problem = match error {
         ClientError::Problem(problem) => problem,
         ClientError::Clock(skew) => {
