@@ -7,6 +7,7 @@ mod id;
 mod inspect;
 mod keys;
 mod listen;
+mod pair;
 mod recv;
 mod relay;
 mod send;
@@ -59,6 +60,8 @@ enum Command {
     /// Pin, list and remove the peers that this agent knows
     #[command(subcommand)]
     Trust(trust::Command),
+    /// Pin each other with a short code and a phrase that both screens show
+    Pair(pair::Args),
     /// Leave a message of any length for a peer, which may be away
     Send(send::Args),
     /// Take the messages that peers left, and wait for more
@@ -120,6 +123,9 @@ fn run(cli: Cli, output: &Output, protection: &Protection) -> Result<ExitCode, F
         Command::Inspect(args) => inspect::run(args, output),
         Command::Relay(command) => {
             with(home()?, config, |_, config| relay::run(command, config, output))
+        }
+        Command::Pair(args) => {
+            with(home()?, config, |home, config| pair::run(args, home, config, output))
         }
         Command::Send(args) => {
             with(home()?, config, |home, config| send::run(args, home, config, output))
