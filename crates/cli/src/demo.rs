@@ -1,9 +1,11 @@
-//! The newcomer's minute: Alice, Bob, and a man in the middle who tries everything; then a post
-//! office that does, while one of them is away.
+//! The newcomer's minute: Alice, Bob, and a man in the middle who tries everything; then a relay,
+//! and somebody before it who does, while one of them is away.
 
 mod child;
 pub(crate) mod impostor;
+mod lies;
 mod middle;
+mod office;
 mod offline;
 mod place;
 mod post;
@@ -71,20 +73,24 @@ async fn online(story: &mut Story, output: &Output) -> Result<bool, Failure> {
 
 /// What happens while one of them is away.
 async fn offline(story: &Story, output: &Output) -> Result<bool, Failure> {
-    let mut offline = story.offline().map_err(failed)?;
+    let mut offline = story.offline().await.map_err(failed)?;
     let mut all_hold = true;
-    for number in 0..7 {
+    for number in 0..10 {
         let step = match number {
             0 => offline.alice_writes().await,
-            1 => offline.both_restart().await,
-            2 => offline.bob_reads_all().await,
-            3 => offline.a_frame_is_forged().await,
-            4 => offline.a_first_message_is_replayed().await,
-            5 => Ok(offline.what_the_mailbox_saw()),
+            1 => offline.the_relay_is_killed().await,
+            2 => offline.both_restart().await,
+            3 => offline.bob_reads_all().await,
+            4 => offline.a_frame_is_forged().await,
+            5 => offline.a_first_message_is_replayed().await,
+            6 => offline.a_bundle_is_forged().await,
+            7 => offline.a_bundle_is_stale().await,
+            8 => Ok(offline.what_the_mailbox_saw()),
             _ => offline.what_the_disk_held(),
         };
         all_hold &= tell(step, output)?;
     }
+    all_hold &= tell(offline.what_the_relay_had().await, output)?;
     Ok(all_hold)
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -19,6 +20,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// This binary, and the secret that seals the demo's key files.
+#[derive(Clone)]
 pub(super) struct Binary {
     path: PathBuf,
     passphrase: String,
@@ -110,6 +112,18 @@ impl Child {
             Err(io::Error::other(format!("a child ended before it was {name}")))
         };
         tokio::time::timeout(PATIENCE, wait).await?
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(super) async fn kill(&mut self) -> io::Result<()> {
+        self.process.kill().await
+    }
+
+    /// Asks it to end.
+    pub(super) fn terminate(&self) -> io::Result<()> {
+        let id = self.process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let id = id.ok_or_else(|| io::Error::other("the child has ended"))?;
+        Ok(kill_process(id, Signal::TERM)?)
     }
 
     /// Waits for the end.

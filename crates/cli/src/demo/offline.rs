@@ -1,15 +1,16 @@
-//! The second half of the story: Alice writes while Bob is away, through a post office that
-//! neither of them trusts.
+//! The second half of the story: Alice writes while Bob is away, through a relay that neither of
+//! them trusts, and past somebody who meddles.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::Arc,
 };
 
 use sealwire::{Agent, Error, Event, MAX_PAYLOAD_LEN, identity::AgentId};
+use sealwire_relay::client::RelayUrl;
 
 use super::{
+    office::Office,
     place::Place,
     post::{Conduct, Left, Post},
     scan::{Secret, look_for},
@@ -22,35 +23,48 @@ const BURST: usize = 50;
 /// The number in front of each message, so that the file can be put together.
 const NUMBER_LEN: usize = size_of::<u32>();
 
+/// Frames that the relay is given before it is killed, the last of them in its hands.
+const KILLED_AFTER: usize = 20;
+
 /// In how many rounds all must have arrived: a mailbox holds a part of the largest file.
 const ROUNDS: usize = 16;
 
 pub(super) struct Offline {
-    post: Arc<Post>,
-    alice: Place,
-    bob: Place,
+    pub(super) office: Office,
+    pub(super) post: Post,
+    pub(super) relay: RelayUrl,
+    pub(super) alice: Place,
+    pub(super) bob: Place,
     /// The parts of the file, and the burst.
-    bodies: Vec<Vec<u8>>,
+    pub(super) bodies: Vec<Vec<u8>>,
     /// The cards of both, which nobody but they should see in a frame.
-    cards: [Vec<u8>; 2],
+    pub(super) cards: [Vec<u8>; 2],
     /// What Bob's disk held while he had unread messages.
     on_disk: Vec<u8>,
     discarded: u64,
 }
 
 impl Offline {
-    pub(super) fn new(alice: Place, bob: Place, content: &[u8], cards: [Vec<u8>; 2]) -> Self {
+    pub(super) fn new(
+        office: Office,
+        alice: Place,
+        bob: Place,
+        content: &[u8],
+        cards: [Vec<u8>; 2],
+    ) -> io::Result<Self> {
         let burst = (1..=BURST).map(|number| format!("message {number} of the burst").into_bytes());
         let bodies = content.chunks(PART).map(<[u8]>::to_vec).chain(burst).collect();
-        Self { post: Post::new(), alice, bob, bodies, cards, on_disk: Vec::new(), discarded: 0 }
+        let (post, relay) = (Post::new(), office.url()?);
+        let (on_disk, discarded) = (Vec::new(), 0);
+        Ok(Self { office, post, relay, alice, bob, bodies, cards, on_disk, discarded })
     }
 
     /// Bob has published prekeys and is away. Alice seals everything, and goes away too.
     pub(super) async fn alice_writes(&mut self) -> io::Result<Step> {
-        let bob = self.bob.start(&self.post)?;
+        let bob = self.start(&self.bob)?;
         bob.publish_prekeys().await.map_err(io::Error::other)?;
         drop(bob);
-        let alice = self.alice.start(&self.post)?;
+        let alice = self.start(&self.alice)?;
         for (number, body) in (0..).zip(&self.bodies) {
             alice.send(&self.bob.id, numbered(number, body)).await.map_err(io::Error::other)?;
         }
@@ -65,20 +79,43 @@ impl Offline {
         Ok(Step { name: "Bob is offline, Alice writes the file and a burst", holds, detail })
     }
 
-    /// Alice starts again and delivers; Bob starts, reads half, and starts again.
-    pub(super) async fn both_restart(&mut self) -> io::Result<Step> {
+    /// Alice starts again and delivers, and meanwhile the relay is killed.
+    pub(super) async fn the_relay_is_killed(&mut self) -> io::Result<Step> {
         self.post.behave(Conduct::Shuffling);
-        let alice = self.alice.start(&self.post)?;
-        deliver(&alice).await?;
-        drop(alice);
+        let alice = self.start(&self.alice)?;
+        let post = self.post.clone();
+        let kill = async {
+            post.after(KILLED_AFTER).await;
+            let under_way = post.left().len();
+            self.office.kill_and_restart().await?;
+            Ok(under_way)
+        };
+        let delivery = async {
+            let delivered = deliver(&alice).await;
+            post.ring();
+            delivered
+        };
+        let ((), under_way) = tokio::try_join!(delivery, kill)?;
+        let (left, taken) = (self.post.left().len(), self.post.taken());
+        let kept = self.office.messages().await?;
+        let holds = under_way < left && kept == taken;
+        let detail = format!(
+            "killed at frame {under_way} of {left}; started again, it has the {kept} of {taken} \
+             that it acknowledged, repetitions too"
+        );
+        Ok(Step { name: "the relay is killed while Alice delivers", holds, detail })
+    }
+
+    /// Bob starts, reads half, and starts again.
+    pub(super) async fn both_restart(&mut self) -> io::Result<Step> {
         let half = self.total().div_ceil(2);
         self.post.hand_out(half);
-        let bob = self.bob.start(&self.post)?;
+        let bob = self.start(&self.bob)?;
         self.receive(&bob).await?;
         let before = (counts(&bob).await?, waiting(&bob).await?);
         drop(bob);
         self.on_disk = self.bob.on_disk()?;
-        let bob = self.bob.start(&self.post)?;
+        let bob = self.start(&self.bob)?;
         let after = (counts(&bob).await?, waiting(&bob).await?);
         let (counted, unread) = &after;
         let opened = counted.first().map_or(0, |(_, received)| *received);
@@ -90,7 +127,7 @@ impl Offline {
     /// Bob takes what is left.
     pub(super) async fn bob_reads_all(&mut self) -> io::Result<Step> {
         self.post.hand_out(usize::MAX);
-        let (alice, bob) = (self.alice.start(&self.post)?, self.bob.start(&self.post)?);
+        let (alice, bob) = (self.start(&self.alice)?, self.start(&self.bob)?);
         let mut read = Vec::new();
         for _ in 0..ROUNDS {
             deliver(&alice).await?;
@@ -115,7 +152,7 @@ impl Offline {
     /// Forgeries arrive instead of a message, and then the message does.
     pub(super) async fn a_frame_is_forged(&mut self) -> io::Result<Step> {
         self.post.behave(Conduct::Honest);
-        let (alice, bob) = (self.alice.start(&self.post)?, self.bob.start(&self.post)?);
+        let (alice, bob) = (self.start(&self.alice)?, self.start(&self.bob)?);
         let mut holds = self.says(&bob, &alice, b"I have read it").await?;
         self.post.behave(Conduct::Forging);
         alice.send(&self.bob.id, numbered(0, b"the true one")).await.map_err(io::Error::other)?;
@@ -140,7 +177,7 @@ impl Offline {
 
     /// The first message of all arrives again: while its session is there, and when it is gone.
     pub(super) async fn a_first_message_is_replayed(&mut self) -> io::Result<Step> {
-        let bob = self.bob.start(&self.post)?;
+        let bob = self.start(&self.bob)?;
         let left = self.post.left();
         let mut holds = true;
         for gone in [false, true] {
@@ -186,7 +223,12 @@ impl Offline {
         Ok(Step { name: "what Bob's state held of unread messages", holds, detail })
     }
 
-    fn secrets(&self) -> [Secret<'_>; 3] {
+    /// Starts an agent with what is on its disk.
+    pub(super) fn start(&self, place: &Place) -> io::Result<Agent> {
+        place.start(&self.post, &self.relay)
+    }
+
+    pub(super) fn secrets(&self) -> [Secret<'_>; 3] {
         let ids = [&self.alice.id, &self.bob.id].map(|id| id.as_str().as_bytes());
         [
             ("the plaintext", self.bodies.iter().map(Vec::as_slice).collect()),
@@ -206,7 +248,7 @@ impl Offline {
     }
 
     /// Whether a message gets from one to the other.
-    async fn says(&self, from: &Agent, to: &Agent, body: &[u8]) -> io::Result<bool> {
+    pub(super) async fn says(&self, from: &Agent, to: &Agent, body: &[u8]) -> io::Result<bool> {
         from.send(to.id(), numbered(0, body)).await.map_err(io::Error::other)?;
         sync(from).await?;
         sync(to).await?;
@@ -215,23 +257,24 @@ impl Offline {
 
     async fn leave_again(&self, left: Option<&Left>) -> io::Result<()> {
         let left = left.ok_or_else(|| io::Error::other("the post office has no frame"))?;
-        self.post.leave(left).await.map_err(io::Error::other)
+        let carrier = self.alice.carrier(&self.post, &self.relay)?;
+        carrier.leave(left).await.map_err(io::Error::other)
     }
 }
 
 /// Bytes of the file that one message carries.
 const PART: usize = MAX_PAYLOAD_LEN - NUMBER_LEN;
 
-fn numbered(number: u32, body: &[u8]) -> Vec<u8> {
+pub(super) fn numbered(number: u32, body: &[u8]) -> Vec<u8> {
     [&number.to_be_bytes(), body].concat()
 }
 
-async fn sync(agent: &Agent) -> io::Result<Vec<Event>> {
+pub(super) async fn sync(agent: &Agent) -> io::Result<Vec<Event>> {
     agent.sync().await.map_err(io::Error::other)
 }
 
 /// Delivers as much as the mailbox takes.
-async fn deliver(agent: &Agent) -> io::Result<()> {
+pub(super) async fn deliver(agent: &Agent) -> io::Result<()> {
     match agent.sync().await {
         Err(Error::Delivery(error)) if error.is_retryable() => Ok(()),
         done => done.map(drop).map_err(io::Error::other),
@@ -246,7 +289,7 @@ fn discarded(events: &[Event]) -> u64 {
     frames.sum()
 }
 
-async fn sessions(agent: &Agent) -> io::Result<Vec<sealwire::SessionInfo>> {
+pub(super) async fn sessions(agent: &Agent) -> io::Result<Vec<sealwire::SessionInfo>> {
     agent.sessions().await.map_err(io::Error::other)
 }
 

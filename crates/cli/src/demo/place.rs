@@ -4,14 +4,17 @@
 use std::{fs, io, path::PathBuf, sync::Arc};
 
 use sealwire::{
-    Agent,
+    Agent, SystemClock,
     core::KeyStore,
     custody::{FileKeyStore, Passphrase},
+    delivery::{RelayDelivery, RelaySettings},
     identity::AgentId,
     store::{self, Options, Protection, SqliteStore, Store},
 };
 
-use super::post::Post;
+use sealwire_relay::{Caller, client::RelayUrl};
+
+use super::post::{Carrier, Post};
 use crate::{agent, home::Home};
 
 /// The files of an agent, and its keys, which stay unlocked between two starts.
@@ -33,12 +36,31 @@ impl Place {
     }
 
     /// Starts the agent with what is on disk. It ends when it is dropped.
-    pub(super) fn start(&self, post: &Arc<Post>) -> io::Result<Agent> {
+    pub(super) fn start(&self, post: &Post, relay: &RelayUrl) -> io::Result<Agent> {
         let store = self.open().map_err(io::Error::other)?;
         let builder = agent::builder(&self.home, Arc::clone(&self.keys)).map_err(told)?;
-        let delivery = Arc::<Post>::clone(post);
+        let delivery = Arc::new(self.carrier(post, relay)?);
         let agent = builder.store(Arc::new(store)).delivery(delivery).build();
         agent.map_err(io::Error::other)
+    }
+
+    /// Its way to the relay.
+    pub(super) fn carrier(&self, post: &Post, relay: &RelayUrl) -> io::Result<Carrier> {
+        let settings = RelaySettings::new(relay.clone());
+        let keys = Arc::clone(&self.keys);
+        let relay = RelayDelivery::new(settings, keys, Arc::new(SystemClock::new()));
+        Ok(Carrier::new(post.clone(), relay.map_err(io::Error::other)?))
+    }
+
+    /// What a relay may be told of it that names it: id, key, and what a signature is filed
+    /// under.
+    pub(super) fn names(&self) -> Vec<Vec<u8>> {
+        let id = self.id.as_str();
+        vec![
+            id.as_bytes().to_vec(),
+            self.keys.identity().as_bytes().to_vec(),
+            Caller::of(id).as_bytes().to_vec(),
+        ]
     }
 
     /// Whether the state would be seen to be an older one.

@@ -1,4 +1,4 @@
-//! The post office of the demo: it keeps all that is left with it, and meddles.
+//! The one between the agents of the demo and their relay: it sees all that passes, and meddles.
 
 use std::{
     fmt,
@@ -9,23 +9,24 @@ use sealwire::{
     core::{pad::FRAME_CLASSES, rng::draw},
     custody,
     delivery::{
-        Address, Arrived, Claimed, Delivery, DeliveryError, Device, InProcess, MailboxHandle,
-        MailboxKind, MessageId, OpenedMailbox, Pending, Publication, Published, Watch,
+        Address, Arrived, Claimed, Delivery, DeliveryError, Device, MailboxHandle, MailboxKind,
+        MessageId, OpenedMailbox, Pending, Publication, Published, RelayDelivery, Watch,
     },
     ratchet::prekey::Unclaimed,
 };
+use tokio::sync::Notify;
 
-/// More than a mailbox holds.
+/// More than a relay gives at a time.
 const ALL: usize = 10_000;
 
-/// What the post office does with frames.
+/// What happens to frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Conduct {
-    /// What it should.
+    /// What should.
     Honest,
-    /// Hands them out in another order, and every third of them twice.
+    /// They are handed out in another order, and every third of them twice.
     Shuffling,
-    /// Keeps the frame, and leaves forgeries of it in its place.
+    /// The frame is kept back, and forgeries of it are left in its place.
     Forging,
 }
 
@@ -38,28 +39,47 @@ pub(super) struct Left {
 
 struct State {
     conduct: Conduct,
-    /// How many frames it still hands out.
+    /// How many frames are still handed out.
     allowance: usize,
     left: Vec<Left>,
+    /// How many frames the relay said that it has taken, repetitions and forgeries too.
+    taken: u64,
     repeated: u64,
     forged: u64,
+    /// What is shown instead of any bundle that is asked for.
+    lie: Option<Published>,
+    /// After how many frames somebody wants to know.
+    alarm: usize,
 }
 
-pub(super) struct Post {
-    office: InProcess,
+/// What is known and done between the agents and their relay. Clones share it.
+#[derive(Clone)]
+pub(super) struct Post(Arc<Shared>);
+
+struct Shared {
     state: Mutex<State>,
+    rung: Notify,
+}
+
+/// The way of one agent to the relay.
+pub(super) struct Carrier {
+    post: Post,
+    relay: RelayDelivery,
 }
 
 impl Post {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new() -> Self {
         let state = State {
             conduct: Conduct::Honest,
             allowance: usize::MAX,
             left: Vec::new(),
+            taken: 0,
             repeated: 0,
             forged: 0,
+            lie: None,
+            alarm: usize::MAX,
         };
-        Arc::new(Self { office: InProcess::new(), state: Mutex::new(state) })
+        Self(Arc::new(Shared { state: Mutex::new(state), rung: Notify::new() }))
     }
 
     pub(super) fn behave(&self, conduct: Conduct) {
@@ -71,20 +91,72 @@ impl Post {
         self.state().allowance = allowance;
     }
 
+    /// Shows this card and bundle, whosever is asked for; or the true ones again.
+    pub(super) fn lie(&self, lie: Option<Published>) {
+        self.state().lie = lie;
+    }
+
+    /// Waits until so many frames are on their way or there, or [`Post::ring`].
+    pub(super) async fn after(&self, frames: usize) {
+        self.state().alarm = frames;
+        self.0.rung.notified().await;
+    }
+
+    /// No more frames come.
+    pub(super) fn ring(&self) {
+        self.0.rung.notify_one();
+    }
+
     /// The frames that agents left, oldest first.
     pub(super) fn left(&self) -> Vec<Left> {
         self.state().left.clone()
     }
 
-    /// How many frames it left a second time, and how many forgeries.
+    /// How many frames the relay has acknowledged.
+    pub(super) fn taken(&self) -> u64 {
+        self.state().taken
+    }
+
+    /// How many frames were left a second time, and how many forgeries.
     pub(super) fn meddled(&self) -> (u64, u64) {
         let state = self.state();
         (state.repeated, state.forged)
     }
 
+    fn note(&self, to: &Address, frame: &[u8]) -> usize {
+        let mut state = self.state();
+        state.left.push(Left { to: to.clone(), frame: frame.to_vec() });
+        if state.left.len() >= state.alarm {
+            state.alarm = usize::MAX;
+            self.ring();
+        }
+        state.left.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Carrier {
+    pub(super) fn new(post: Post, relay: RelayDelivery) -> Self {
+        Self { post, relay }
+    }
+
     /// Leaves a frame again.
     pub(super) async fn leave(&self, Left { to, frame }: &Left) -> Result<(), DeliveryError> {
-        self.office.deposit(to, fresh_id()?, frame).await
+        self.give(to, fresh_id()?, frame).await
+    }
+
+    async fn give(
+        &self,
+        to: &Address,
+        message: MessageId,
+        frame: &[u8],
+    ) -> Result<(), DeliveryError> {
+        self.relay.deposit(to, message, frame).await?;
+        self.post.state().taken += 1;
+        Ok(())
     }
 
     async fn shuffled(
@@ -92,7 +164,7 @@ impl Post {
         from: &MailboxHandle,
         limit: usize,
     ) -> Result<Vec<Arrived>, DeliveryError> {
-        let mut found = self.office.fetch(from, ALL).await?;
+        let mut found = self.relay.fetch(from, ALL).await?;
         // The ids are random.
         found.sort_by_key(|arrived| arrived.message);
         found.truncate(limit);
@@ -105,21 +177,17 @@ impl Post {
         message: MessageId,
         frame: &[u8],
     ) -> Result<(), DeliveryError> {
-        let conduct = self.state().conduct;
+        let conduct = self.post.state().conduct;
+        // Noted before: the relay may be killed while it has the frame in its hands.
+        let number = self.post.note(to, frame);
         if conduct == Conduct::Forging {
-            self.forge(to, frame).await?;
-        } else {
-            self.office.deposit(to, message, frame).await?;
+            return self.forge(to, frame).await;
         }
-        let number = {
-            let mut state = self.state();
-            state.left.push(Left { to: to.clone(), frame: frame.to_vec() });
-            state.left.len()
-        };
+        self.give(to, message, frame).await?;
         if conduct == Conduct::Shuffling && number.is_multiple_of(3) {
-            let again = self.office.deposit(to, fresh_id()?, frame).await;
+            let again = self.give(to, fresh_id()?, frame).await;
             // A mailbox that is full has no room for repetitions.
-            self.state().repeated += u64::from(again.is_ok());
+            self.post.state().repeated += u64::from(again.is_ok());
         }
         Ok(())
     }
@@ -130,14 +198,10 @@ impl Post {
         let flipped =
             [40, frame.len() / 2, frame.len().saturating_sub(1)].map(|at| flip(frame, at));
         for forgery in flipped.iter().chain([&nothing]) {
-            self.office.deposit(to, fresh_id()?, forgery).await?;
-            self.state().forged += 1;
+            self.give(to, fresh_id()?, forgery).await?;
+            self.post.state().forged += 1;
         }
         Ok(())
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,29 +219,32 @@ fn fresh_id() -> Result<MessageId, DeliveryError> {
     Ok(MessageId::from_bytes(*id.expose()))
 }
 
-impl Delivery for Post {
+impl Delivery for Carrier {
     fn publish<'a>(&'a self, of: &'a Device, publication: &'a Publication) -> Pending<'a, ()> {
-        self.office.publish(of, publication)
+        self.relay.publish(of, publication)
     }
 
     fn bundle<'a>(&'a self, of: &'a Device) -> Pending<'a, Option<Published>> {
-        self.office.bundle(of)
+        match self.post.state().lie.clone() {
+            Some(lie) => Box::pin(std::future::ready(Ok(Some(lie)))),
+            None => self.relay.bundle(of),
+        }
     }
 
     fn claim<'a>(&'a self, of: &'a Device, nonce: [u8; 16]) -> Pending<'a, Claimed> {
-        self.office.claim(of, nonce)
+        self.relay.claim(of, nonce)
     }
 
     fn remaining<'a>(&'a self, of: &'a Device) -> Pending<'a, Unclaimed> {
-        self.office.remaining(of)
+        self.relay.remaining(of)
     }
 
     fn open_mailbox(&self, kind: MailboxKind) -> Pending<'_, OpenedMailbox> {
-        self.office.open_mailbox(kind)
+        self.relay.open_mailbox(kind)
     }
 
     fn close_mailbox<'a>(&'a self, mailbox: &'a MailboxHandle) -> Pending<'a, ()> {
-        self.office.close_mailbox(mailbox)
+        self.relay.close_mailbox(mailbox)
     }
 
     fn deposit<'a>(
@@ -192,30 +259,35 @@ impl Delivery for Post {
     fn fetch<'a>(&'a self, from: &'a MailboxHandle, limit: usize) -> Pending<'a, Vec<Arrived>> {
         Box::pin(async move {
             let (conduct, allowance) = {
-                let state = self.state();
+                let state = self.post.state();
                 (state.conduct, state.allowance)
             };
             let limit = limit.min(allowance);
             let found = match conduct {
+                _ if limit == 0 => Vec::new(),
                 Conduct::Shuffling => self.shuffled(from, limit).await?,
-                Conduct::Honest | Conduct::Forging => self.office.fetch(from, limit).await?,
+                Conduct::Honest | Conduct::Forging => self.relay.fetch(from, limit).await?,
             };
-            self.state().allowance = allowance.saturating_sub(found.len());
+            self.post.state().allowance = allowance.saturating_sub(found.len());
             Ok(found)
         })
     }
 
     fn ack<'a>(&'a self, from: &'a MailboxHandle, sequences: &'a [u64]) -> Pending<'a, ()> {
-        self.office.ack(from, sequences)
+        self.relay.ack(from, sequences)
     }
 
     fn watch(&self, mailboxes: Vec<MailboxHandle>) -> Pending<'_, Box<dyn Watch>> {
-        self.office.watch(mailboxes)
+        self.relay.watch(mailboxes)
+    }
+
+    fn address<'a>(&'a self, of: &'a OpenedMailbox) -> Pending<'a, Address> {
+        self.relay.address(of)
     }
 }
 
-impl fmt::Debug for Post {
+impl fmt::Debug for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Post(..)")
+        f.write_str("Carrier(..)")
     }
 }

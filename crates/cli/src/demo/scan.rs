@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 /// Length of the pieces that are looked for, in bytes: long enough that chance never makes one.
-const PIECE: usize = 16;
+pub(super) const PIECE: usize = 16;
 
 /// Pieces with fewer different bytes than this are left out: runs of zeros or blanks prove
 /// nothing when they are found.
@@ -67,6 +67,11 @@ pub(super) fn look_for(seen: &[u8], secrets: &[Secret<'_>]) -> (bool, String) {
         });
     }
     (hidden, said.join("; "))
+}
+
+/// Whether a piece of something is there: what shows that the search would find it.
+pub(super) fn is_there(seen: &[u8], what: &[u8]) -> bool {
+    Needle::new([what]).count(seen) > 0
 }
 
 fn start(piece: &[u8; PIECE]) -> usize {

@@ -12,6 +12,7 @@ use super::{
     child::{Binary, Child, Ended},
     impostor::Loot,
     middle::{Meddling, Middle},
+    office::Office,
     offline::Offline,
     place::Place,
     scan::{Secret, look_for},
@@ -169,13 +170,14 @@ impl Story {
         Ok(Step { name: "what the middle saw", holds, detail })
     }
 
-    /// The agents without a connection between them.
-    pub(super) fn offline(&self) -> io::Result<Offline> {
+    /// The agents without a connection between them, and a relay.
+    pub(super) async fn offline(&self) -> io::Result<Offline> {
         let passphrase = self.binary.passphrase();
         let [alice, bob] =
             [&self.alice, &self.bob].map(|actor| Place::new(actor.home.clone(), passphrase));
         let cards = [card(&self.alice)?, card(&self.bob)?].map(|card| card.as_bytes().to_vec());
-        Ok(Offline::new(alice?, bob?, &self.content, cards))
+        let office = Office::open(self.binary.clone(), self.directory.join("relay")).await?;
+        Offline::new(office, alice?, bob?, &self.content, cards)
     }
 
     async fn impostor(&mut self, name: &'static str, loot: Loot) -> io::Result<Step> {
