@@ -91,8 +91,25 @@ impl Label {
     /// Keys and ids of the mailboxes in which two sides of a pairing meet.
     pub const PAIRING_RENDEZVOUS: Self = Self("sealwire/v1/pairing/rendezvous");
 
+    /// What the stream of a sealed object is bound to.
+    pub const ENVELOPE_BODY: Self = Self("sealwire/v1/envelope/body");
+    /// What the wrap of an object's data key is bound to.
+    pub const ENVELOPE_WRAP: Self = Self("sealwire/v1/envelope/wrap");
+    /// The tenant of an object, digested.
+    pub const ENVELOPE_TENANT: Self = Self("sealwire/v1/envelope/tenant");
+    /// Wrapping of a data key by a key of our own.
+    pub const ENVELOPE_LOCAL: Self = Self("sealwire/v1/envelope/local");
+    /// Sealing of a data key to an agent.
+    pub const ENVELOPE_RECIPIENT: Self = Self("sealwire/v1/envelope/recipient");
+    /// Signature of whoever sealed an object.
+    pub const ENVELOPE_SEALER: Self = Self("sealwire/v1/envelope/sealer");
+    /// A link of the chain of audit events.
+    pub const ENVELOPE_AUDIT: Self = Self("sealwire/v1/envelope/audit");
+    /// Signature over the head of that chain.
+    pub const ENVELOPE_CHECKPOINT: Self = Self("sealwire/v1/envelope/checkpoint");
+
     /// Every label, for the test that they are distinct.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 45] = [
         Self::CARD,
         Self::SCORE,
         Self::NOISE_PROLOGUE,
@@ -130,6 +147,14 @@ impl Label {
         Self::PAIRING_PROOF,
         Self::PAIRING_PHRASE,
         Self::PAIRING_RENDEZVOUS,
+        Self::ENVELOPE_BODY,
+        Self::ENVELOPE_WRAP,
+        Self::ENVELOPE_TENANT,
+        Self::ENVELOPE_LOCAL,
+        Self::ENVELOPE_RECIPIENT,
+        Self::ENVELOPE_SEALER,
+        Self::ENVELOPE_AUDIT,
+        Self::ENVELOPE_CHECKPOINT,
     ];
 
     /// The bare label, as a salt.

@@ -1,0 +1,35 @@
+//! The key of one object.
+
+use sealwire_core::{Error, secret::Secret};
+
+/// The data key of one object: 32 bytes that were drawn when the object was sealed, and that
+/// open it.
+///
+/// Only a writer of an object draws one, so that no key seals two objects. Who implements
+/// [`Kms`](crate::kms::Kms) sees it, to wrap it and when it is unwrapped.
+///
+/// ```compile_fail,E0277
+/// use sealwire_envelope::Dek;
+/// // attack T37: a data key cannot be printed.
+/// fn print(dek: &Dek) { println!("{dek:?}"); }
+/// ```
+#[expect(missing_debug_implementations, reason = "a key is not printed")]
+pub struct Dek(Secret<{ Self::LEN }>);
+
+impl Dek {
+    /// Length in bytes.
+    pub const LEN: usize = 32;
+
+    /// What a key service unwrapped.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for another length than [`Dek::LEN`].
+    pub fn from_unwrapped(bytes: &[u8]) -> Result<Self, Error> {
+        Secret::from_slice(bytes).map(Self)
+    }
+
+    /// The bytes, to be wrapped. Do not copy them.
+    pub fn expose(&self) -> &[u8; Self::LEN] {
+        self.0.expose()
+    }
+}
