@@ -1,12 +1,14 @@
-//! SHA-256, HMAC-SHA-256 and HKDF-SHA-256 (RFC 2104, RFC 5869), with labelled info.
+//! SHA-256, HMAC-SHA-256 and HKDF-SHA-256 (RFC 2104, RFC 5869), with labelled info; and the
+//! expansion of HKDF-SHA-512, which an outside specification asks for.
 
 use hmac::{KeyInit, Mac};
 use sha2::{Digest, digest::common::hazmat::SerializableState};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{DecodeError, DecodeReason, label::Context, secret::Secret};
+use crate::{DecodeError, DecodeReason, label::Context, secret::Secret, wipe};
 
 type HmacSha256 = hmac::Hmac<sha2::Sha256>;
+type HmacSha512 = hmac::Hmac<sha2::Sha512>;
 
 /// Output length of SHA-256, in bytes.
 pub const HASH_LEN: usize = 32;
@@ -115,6 +117,40 @@ pub fn expand<const N: usize>(prk: &Secret<HASH_LEN>, info: &[u8]) -> Secret<N> 
             let _ = hkdf.expand(info, out);
         }
     })
+}
+
+/// HKDF-Expand-SHA-512 (RFC 5869 section 2.3), info being the concatenation of `info`. For the
+/// one outside specification that asks for it (C2SP chunked-encryption).
+///
+/// `prk` is uniformly random and may be shorter than a hash, which the crate `hkdf` refuses: HMAC
+/// fills it up with zeros.
+pub fn expand_sha512<const N: usize>(prk: &Secret<HASH_LEN>, info: &[&[u8]]) -> Secret<N> {
+    const { assert!(N <= 255 * 64, "HKDF-SHA-512 gives at most 16,320 bytes") };
+    wipe::stack(|| Secret::init_with(|out| expand_blocks(prk.expose(), info, out)))
+}
+
+/// T(i) = HMAC(PRK, T(i - 1) || info || i), from i = 1.
+fn expand_blocks(prk: &[u8], info: &[&[u8]], out: &mut [u8]) {
+    // RFC 2104 section 2: a key shorter than a block is filled up with zeros.
+    let mut key = Zeroizing::new([0; 128]);
+    for (to, from) in key.iter_mut().zip(prk) {
+        *to = *from;
+    }
+    let mut block = Zeroizing::new([0; 64]);
+    let mut before: &[u8] = &[];
+    for (number, part) in (1u8..).zip(out.chunks_mut(64)) {
+        let mut mac = HmacSha512::new((&*key).into());
+        mac.update(before);
+        info.iter().for_each(|field| mac.update(field));
+        mac.update(&[number]);
+        let mut output = mac.finalize().into_bytes();
+        block.copy_from_slice(&output);
+        output.zeroize();
+        for (to, from) in part.iter_mut().zip(block.iter()) {
+            *to = *from;
+        }
+        before = &*block;
+    }
 }
 
 /// SHAKE-256 (FIPS 202), for outside specifications that ask for it.

@@ -21,6 +21,11 @@ impl ObjectId {
         Self(bytes)
     }
 
+    /// The id of 32 lowercase hexadecimal digits.
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        crate::hex::decode(digits).map(Self)
+    }
+
     /// The bytes.
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
@@ -30,7 +35,7 @@ impl ObjectId {
 /// 32 lowercase hexadecimal digits.
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&crate::hex::encode(&self.0))
     }
 }
 
@@ -63,6 +68,11 @@ impl WrapBinding {
         Ok(Self { object, tenant, header: sha256(&[header]) })
     }
 
+    /// The fields of a binding that a key record keeps.
+    pub(crate) const fn from_parts(object: ObjectId, tenant: [u8; 32], header: [u8; 32]) -> Self {
+        Self { object, tenant, header }
+    }
+
     /// The object.
     pub const fn object(&self) -> ObjectId {
         self.object
@@ -91,8 +101,7 @@ impl WrapBinding {
     /// The same as three names with values in lowercase hexadecimal: for a service that takes
     /// pairs of text.
     pub fn to_pairs(&self) -> [(&'static str, String); 3] {
-        let hex =
-            |bytes: &[u8]| bytes.iter().fold(String::new(), |text, b| text + &format!("{b:02x}"));
+        let hex = crate::hex::encode;
         [
             ("sealwire:header", hex(&self.header)),
             ("sealwire:object", hex(self.object.as_bytes())),

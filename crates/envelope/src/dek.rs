@@ -1,5 +1,6 @@
 //! The key of one object.
 
+use rand_core::TryCryptoRng;
 use sealwire_core::{Error, secret::Secret};
 
 /// The data key of one object: 32 bytes that were drawn when the object was sealed, and that
@@ -19,6 +20,14 @@ pub struct Dek(Secret<{ Self::LEN }>);
 impl Dek {
     /// Length in bytes.
     pub const LEN: usize = 32;
+
+    pub(crate) fn generate<R: TryCryptoRng + ?Sized>(rng: &mut R) -> Result<Self, Error> {
+        Secret::random(rng).map(Self)
+    }
+
+    pub(crate) const fn secret(&self) -> &Secret<{ Self::LEN }> {
+        &self.0
+    }
 
     /// What a key service unwrapped.
     ///

@@ -52,6 +52,29 @@ pub enum Provider {
     Vault,
     /// AWS KMS.
     Aws,
+    /// An agent, by its own X-Wing key. It has no service: see
+    /// [`KeyRecord::unlock_as`](crate::KeyRecord::unlock_as).
+    Agent,
+}
+
+impl Provider {
+    /// Every provider.
+    pub const ALL: [Self; 4] = [Self::Local, Self::Vault, Self::Aws, Self::Agent];
+
+    /// The name in key records, settings and audit events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Vault => "vault",
+            Self::Aws => "aws",
+            Self::Agent => "agent",
+        }
+    }
+
+    /// The provider of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == name)
+    }
 }
 
 impl KeyRef {
@@ -74,6 +97,13 @@ impl KeyRef {
     /// The key's own name.
     pub fn key(&self) -> &str {
         &self.key
+    }
+}
+
+/// `provider:key`, for people.
+impl fmt::Display for KeyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.provider.as_str(), self.key)
     }
 }
 
@@ -119,6 +149,26 @@ pub struct Wrapped {
     pub algorithm: String,
     /// The wrapped key, as the provider gave it.
     pub ciphertext: Vec<u8>,
+}
+
+impl Wrapped {
+    /// Most bytes of the name of an algorithm.
+    pub const MAX_ALGORITHM_LEN: usize = 64;
+    /// Most bytes of a wrapped key. AWS KMS gives 6,144 at most.
+    pub const MAX_CIPHERTEXT_LEN: usize = 6 * 1024;
+
+    /// Whether anyone who has a public key can make such a wrap: then it says nothing of who
+    /// sealed the object.
+    // ENV-24
+    pub fn is_public_key(&self) -> bool {
+        self.key.provider == Provider::Agent || self.is_classical_public_key()
+    }
+
+    /// Whether it rests on cryptography that a quantum computer breaks.
+    // ENV-22
+    pub(crate) fn is_classical_public_key(&self) -> bool {
+        self.algorithm.starts_with("RSA")
+    }
 }
 
 impl KmsError {

@@ -5,8 +5,23 @@
 #![forbid(unsafe_code)]
 
 mod binding;
+pub mod chunks;
+pub mod context;
 mod dek;
+mod error;
+mod header;
+mod hex;
 pub mod kms;
+mod layout;
+pub mod local;
+mod object;
+mod record;
 
 pub use binding::{ObjectId, WrapBinding};
+pub use context::{Context, Pairs};
 pub use dek::Dek;
+pub use error::Error;
+pub use header::{Head, Header, MAGIC};
+pub use layout::{ChunkRange, Layout};
+pub use object::{Draft, Opener, SealRun, Sealed, Sealer, Unlocked};
+pub use record::{AGENT_ALGORITHM, KeyRecord, SealerStatement, Sealers, Slot};

@@ -1,0 +1,188 @@
+//! C2SP chunked-encryption, version 1: the stream that every object is, and the wrap of a local
+//! key.
+//!
+//! ```text
+//! prk = data key   info = "c2sp.org/chunked-encryption@v1+" ‖ AEAD ‖ 0x00 ‖ salt ‖ ctx
+//!         │
+//!         └─ HKDF-Expand-SHA-512 ─ key 32 ‖ base nonce 12 ‖ commitment 32
+//!
+//! stream:  salt 24 ‖ commitment 32 ‖ chunk 0 ‖ tag 16 ‖ chunk 1 ‖ tag 16 ‖ … ‖ last chunk ‖ tag 16
+//! nonce of chunk i:  base nonce XOR i      chunks have 16,384 bytes, the last one always fewer
+//! ```
+//!
+//! A *slot* is the room of one sealed chunk. Chunks are sealed and opened in place, many at a
+//! time; the keys can be shared by threads.
+
+use sealwire_core::{
+    aead::{AeadKey, Algorithm, NONCE_LEN, TAG_LEN},
+    kdf,
+    secret::{Secret, equal},
+};
+
+use crate::Error;
+
+/// Length of a chunk's plaintext, in bytes, but for the last.
+pub const CHUNK_LEN: usize = 16 * 1024;
+/// Length of a sealed chunk, in bytes, but for the last.
+pub const SLOT_LEN: usize = CHUNK_LEN + TAG_LEN;
+/// Length of the salt, in bytes.
+pub const SALT_LEN: usize = 24;
+/// Length of the commitment, in bytes.
+pub const COMMITMENT_LEN: usize = 32;
+/// The most chunks of a stream, which is 4 PiB: "the message MUST NOT exceed 2^38 chunks".
+pub const MAX_CHUNKS: u64 = 1 << 38;
+
+const PREFIX: &[u8] = b"c2sp.org/chunked-encryption@v1+";
+
+/// Why a stream ends where it does.
+const TOO_LONG: Error = Error::Misuse("an object over 4 PiB");
+
+/// What seals the chunks of one stream. Each chunk is sealed once: [`crate::Sealer`] counts them.
+pub(crate) struct SealKey(ChunkKey);
+
+/// What opens the chunks of one stream, in any order. It exists only where the commitment was
+/// the right one.
+#[expect(missing_debug_implementations, reason = "a key is not printed")]
+pub struct OpenKey(ChunkKey);
+
+struct ChunkKey {
+    aead: AeadKey,
+    base_nonce: Secret<NONCE_LEN>,
+}
+
+impl SealKey {
+    /// The key of a stream, and its commitment.
+    pub(crate) fn new(
+        algorithm: Algorithm,
+        prk: &Secret<32>,
+        salt: &[u8; SALT_LEN],
+        ctx: &[u8],
+    ) -> Result<(Self, [u8; COMMITMENT_LEN]), Error> {
+        let (key, commitment) = derive(algorithm, prk, salt, ctx)?;
+        Ok((Self(key), commitment))
+    }
+
+    /// Seals whole chunks in place, the first of them being chunk `first`: of each slot all but
+    /// the last 16 bytes is plaintext.
+    pub(crate) fn seal_chunks(&self, first: u64, slots: &mut [u8]) -> Result<(), Error> {
+        if !slots.len().is_multiple_of(SLOT_LEN) {
+            return Err(Error::Misuse("whole chunks"));
+        }
+        for (index, slot) in (first..).zip(slots.chunks_exact_mut(SLOT_LEN)) {
+            self.seal(index, slot)?;
+        }
+        Ok(())
+    }
+
+    /// Seals the last chunk in place: all of the slot but its last 16 bytes is plaintext.
+    pub(crate) fn seal_last(&self, index: u64, slot: &mut [u8]) -> Result<(), Error> {
+        // ENV-9
+        if slot.len() >= SLOT_LEN {
+            return Err(Error::Misuse("a last chunk that is shorter than the others"));
+        }
+        self.seal(index, slot)
+    }
+
+    fn seal(&self, index: u64, slot: &mut [u8]) -> Result<(), Error> {
+        let nonce = self.0.nonce(index).ok_or(TOO_LONG)?;
+        let (chunk, tag) =
+            slot.split_last_chunk_mut().ok_or(Error::Misuse("a slot with room for a tag"))?;
+        *tag = self.0.aead.seal_detached(&nonce, &[], chunk)?;
+        Ok(())
+    }
+}
+
+impl OpenKey {
+    /// The key of a stream with this commitment.
+    pub(crate) fn new(
+        algorithm: Algorithm,
+        prk: &Secret<32>,
+        salt: &[u8; SALT_LEN],
+        ctx: &[u8],
+        commitment: &[u8; COMMITMENT_LEN],
+    ) -> Result<Self, Error> {
+        let (key, expected) = derive(algorithm, prk, salt, ctx)?;
+        // ENV-8
+        if !equal(&expected, commitment) {
+            return Err(Error::Open);
+        }
+        Ok(Self(key))
+    }
+
+    /// Opens whole chunks in place, the first of them being chunk `first`. Of each slot all but
+    /// the last 16 bytes is then plaintext.
+    ///
+    /// # Errors
+    /// [`Error::Open`], and all of `slots` is overwritten with zeros; [`Error::Misuse`] where it
+    /// is not whole chunks.
+    pub fn open_chunks(&self, first: u64, slots: &mut [u8]) -> Result<(), Error> {
+        if !slots.len().is_multiple_of(SLOT_LEN) {
+            return Err(Error::Misuse("whole chunks"));
+        }
+        let opened = (first..)
+            .zip(slots.chunks_exact_mut(SLOT_LEN))
+            .try_for_each(|(index, slot)| self.open(index, slot));
+        // ENV-12
+        opened.inspect_err(|_| slots.fill(0))
+    }
+
+    /// Opens the last chunk in place, and gives the length of its plaintext. What opens here is
+    /// the end of the object: no chunk follows.
+    ///
+    /// # Errors
+    /// [`Error::Open`], and `slot` is overwritten with zeros.
+    pub fn open_last(&self, index: u64, slot: &mut [u8]) -> Result<usize, Error> {
+        // ENV-9: "the final chunk is shorter than 16 KiB".
+        let opened = if slot.len() < SLOT_LEN { self.open(index, slot) } else { Err(Error::Open) };
+        opened.inspect_err(|_| slot.fill(0))?;
+        Ok(slot.len().saturating_sub(TAG_LEN))
+    }
+
+    fn open(&self, index: u64, slot: &mut [u8]) -> Result<(), Error> {
+        let nonce = self.0.nonce(index).ok_or(Error::Open)?;
+        let (chunk, tag) = slot.split_last_chunk_mut().ok_or(Error::Open)?;
+        Ok(self.0.aead.open_detached(&nonce, &[], chunk, tag)?)
+    }
+}
+
+impl ChunkKey {
+    /// None from 2^38 on.
+    // ENV-9, ENV-10
+    fn nonce(&self, index: u64) -> Option<[u8; NONCE_LEN]> {
+        if index >= MAX_CHUNKS {
+            return None;
+        }
+        let mut nonce = *self.base_nonce.expose();
+        for (byte, mask) in nonce.iter_mut().rev().zip(index.to_le_bytes()) {
+            *byte ^= mask;
+        }
+        Some(nonce)
+    }
+}
+
+// ENV-7
+fn derive(
+    algorithm: Algorithm,
+    prk: &Secret<32>,
+    salt: &[u8; SALT_LEN],
+    ctx: &[u8],
+) -> Result<(ChunkKey, [u8; COMMITMENT_LEN]), Error> {
+    let name = iana_name(algorithm);
+    let output: Secret<76> = kdf::expand_sha512(prk, &[PREFIX, name, &[0], salt, ctx]);
+    let unreachable = Error::Unreachable("76 bytes are 32, 12 and 32");
+    let split = output.expose().split_first_chunk::<32>();
+    let (key, rest) = split.ok_or(unreachable.clone())?;
+    let (base_nonce, commitment) =
+        rest.split_first_chunk::<NONCE_LEN>().ok_or(unreachable.clone())?;
+    let commitment = commitment.try_into().map_err(|_| unreachable)?;
+    let aead = AeadKey::new(algorithm, &Secret::from_slice(key)?)?;
+    Ok((ChunkKey { aead, base_nonce: Secret::from_slice(base_nonce)? }, commitment))
+}
+
+/// The name in the registry "AEAD Algorithms" of IANA.
+const fn iana_name(algorithm: Algorithm) -> &'static [u8] {
+    match algorithm {
+        Algorithm::Aes256Gcm => b"AEAD_AES_256_GCM",
+        Algorithm::ChaCha20Poly1305 => b"AEAD_CHACHA20_POLY1305",
+    }
+}

@@ -1,0 +1,405 @@
+//! Sealing and opening objects.
+
+use std::sync::Arc;
+
+use rand_core::TryCryptoRng;
+use sealwire_core::{Suite, aead::TAG_LEN, rng};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{
+    Context, Dek, Error, Head, KeyRecord, Layout, ObjectId, WrapBinding,
+    chunks::{CHUNK_LEN, MAX_CHUNKS, OpenKey, SLOT_LEN, SealKey},
+    header::Header,
+};
+
+/// An object that has a name, a key and a head, and no content yet.
+///
+/// All three are drawn here, are never taken from a caller, and end with this value: an attempt
+/// that fails leaves no key that a second attempt could use again. Wrap [`Draft::dek`] into a
+/// [`KeyRecord`], store the record, and then seal the content.
+#[expect(missing_debug_implementations, reason = "it holds a key")]
+pub struct Draft {
+    head: Head,
+    binding: WrapBinding,
+    dek: Dek,
+    key: SealKey,
+}
+
+/// Seals the content of one object, piece by piece.
+///
+/// Only [`Sealer::finish`] completes the object. One that is dropped before leaves bytes that do
+/// not open.
+#[expect(missing_debug_implementations, reason = "it holds a key")]
+pub struct Sealer {
+    key: Arc<SealKey>,
+    object: ObjectId,
+    next: u64,
+    pending: Zeroizing<Vec<u8>>,
+}
+
+/// Some chunks in a row that one thread seals, while others seal theirs.
+#[expect(missing_debug_implementations, reason = "it holds a key")]
+#[must_use = "the object has a hole where these chunks are missing"]
+pub struct SealRun {
+    key: Arc<SealKey>,
+    first: u64,
+    count: u64,
+}
+
+/// What a sealed object came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    object: ObjectId,
+    plaintext_len: u64,
+}
+
+impl Draft {
+    /// Begins an object.
+    ///
+    /// # Errors
+    /// [`Error::Randomness`].
+    pub fn new<R: TryCryptoRng + ?Sized>(
+        suite: Suite,
+        context: &Context,
+        rng: &mut R,
+    ) -> Result<Self, Error> {
+        // ENV-5
+        let object = ObjectId::from_bytes(*rng::draw(rng)?.expose());
+        let dek = Dek::generate(rng)?;
+        let salt = *rng::draw(rng)?.expose();
+        let header = Header::new(suite, object, context.stored());
+        let binding = header.binding(context.required())?;
+        let ctx = header.stream_context(context.required())?;
+        let (key, commitment) = SealKey::new(suite.aead(), dek.secret(), &salt, ctx.as_bytes())?;
+        Ok(Self { head: Head::new(header, salt, commitment), binding, dek, key })
+    }
+
+    /// The object's name.
+    pub const fn object(&self) -> ObjectId {
+        self.head.header().object()
+    }
+
+    /// What stands before the chunks.
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// W, to which the key's wraps are bound.
+    pub const fn binding(&self) -> &WrapBinding {
+        &self.binding
+    }
+
+    /// The key, to be wrapped.
+    pub const fn dek(&self) -> &Dek {
+        &self.dek
+    }
+
+    /// Goes on to the content, and writes the head of the object to `out`. The data key ends
+    /// here.
+    ///
+    /// `record` is the key record of this object. It stands in its store before any of the
+    /// object does: an object without one opens for nobody.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for the key record of another object.
+    pub fn into_sealer(self, record: &KeyRecord, out: &mut Vec<u8>) -> Result<Sealer, Error> {
+        // ENV-19
+        if record.binding() != &self.binding {
+            return Err(Error::Misuse("the key record of this object"));
+        }
+        out.extend_from_slice(&self.head.to_bytes());
+        let object = self.object();
+        let pending = Zeroizing::new(Vec::with_capacity(SLOT_LEN));
+        Ok(Sealer { key: Arc::new(self.key), object, next: 0, pending })
+    }
+
+    /// Seals the whole content at once.
+    ///
+    /// # Errors
+    /// As [`Draft::into_sealer`].
+    pub fn seal(self, record: &KeyRecord, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+        let head_len = u64::try_from(self.head.encoded_len()).unwrap_or(u64::MAX);
+        let len = u64::try_from(plaintext.len()).unwrap_or(u64::MAX);
+        let layout = Layout::of_plaintext(head_len, len)?;
+        let mut out = Vec::with_capacity(usize::try_from(layout.body_len()).unwrap_or_default());
+        let mut sealer = self.into_sealer(record, &mut out)?;
+        sealer.push(plaintext, &mut out)?;
+        sealer.finish(&mut out)?;
+        Ok(out)
+    }
+}
+
+impl Sealer {
+    /// Takes the next part of the content, and appends to `out` what can be written now.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] beyond 4 PiB. The object cannot be completed then.
+    pub fn push(&mut self, mut plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if !self.pending.is_empty() {
+            let room = CHUNK_LEN.saturating_sub(self.pending.len()).min(plaintext.len());
+            let (part, rest) = plaintext.split_at(room);
+            self.pending.extend_from_slice(part);
+            plaintext = rest;
+            if self.pending.len() == CHUNK_LEN {
+                let index = self.advance(1)?;
+                seal_chunk(&self.key, index, &self.pending, out)?;
+                self.pending.clear();
+            }
+        }
+        out.reserve(sealed_len(plaintext.len()));
+        let mut chunks = plaintext.chunks_exact(CHUNK_LEN);
+        for chunk in &mut chunks {
+            let index = self.advance(1)?;
+            seal_chunk(&self.key, index, chunk, out)?;
+        }
+        self.pending.extend_from_slice(chunks.remainder());
+        Ok(())
+    }
+
+    /// Hands out the next `count` chunks, to be sealed on any thread and written in their order.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] where a part of a chunk was pushed before, and beyond 4 PiB.
+    pub fn run(&mut self, count: u64) -> Result<SealRun, Error> {
+        if !self.pending.is_empty() {
+            return Err(Error::Misuse("runs of chunks begin at a chunk's start"));
+        }
+        let first = self.advance(count)?;
+        Ok(SealRun { key: Arc::clone(&self.key), first, count })
+    }
+
+    /// Completes the object: appends the last chunk to `out`.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] beyond 4 PiB.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<Sealed, Error> {
+        // ENV-9, ENV-13
+        let len = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
+        let plaintext_len = self.next.saturating_mul(CHUNK_LEN as u64).saturating_add(len);
+        let index = self.advance(1)?;
+        let (key, start) = (&self.key, out.len());
+        append_slot(&self.pending, out);
+        seal_tail(out, start, |slot| key.seal_last(index, slot))?;
+        Ok(Sealed { object: self.object, plaintext_len })
+    }
+
+    /// Takes the next numbers, before anything is sealed under them. Beyond the last one no call
+    /// succeeds any more: an object that lacks a part must not be completed.
+    // ENV-10
+    fn advance(&mut self, count: u64) -> Result<u64, Error> {
+        let first = self.next;
+        self.next = first.saturating_add(count);
+        if self.next > MAX_CHUNKS {
+            self.next = u64::MAX;
+            return Err(Error::Misuse("an object over 4 PiB"));
+        }
+        Ok(first)
+    }
+}
+
+fn seal_chunk(key: &SealKey, index: u64, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    let start = out.len();
+    append_slot(chunk, out);
+    seal_tail(out, start, |slot| key.seal_chunks(index, slot))
+}
+
+/// Appends a chunk and room for its tag.
+fn append_slot(chunk: &[u8], out: &mut Vec<u8>) {
+    out.reserve(chunk.len().saturating_add(TAG_LEN));
+    out.extend_from_slice(chunk);
+    out.extend_from_slice(&[0; TAG_LEN]);
+}
+
+/// Seals what stands in `out` from `start` on; where that fails, no plaintext stays there.
+fn seal_tail(
+    out: &mut Vec<u8>,
+    start: usize,
+    seal: impl FnOnce(&mut [u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (_, slot) = out.split_at_mut_checked(start).ok_or(Error::Unreachable("out only grew"))?;
+    let sealed = seal(slot);
+    if sealed.is_err() {
+        slot.zeroize();
+        out.truncate(start);
+    }
+    sealed
+}
+
+/// At most so long is what `plaintext` bytes become.
+const fn sealed_len(plaintext: usize) -> usize {
+    plaintext.saturating_add((plaintext / CHUNK_LEN).saturating_mul(TAG_LEN))
+}
+
+impl SealRun {
+    /// The number of the first chunk.
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Seals the chunks in place: of each slot of [`SLOT_LEN`] bytes all but the last 16 is
+    /// plaintext.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for another number of slots. The object cannot be completed then.
+    pub fn seal(self, slots: &mut [u8]) -> Result<(), Error> {
+        let count = u64::try_from(slots.len() / SLOT_LEN).unwrap_or(u64::MAX);
+        if count != self.count {
+            return Err(Error::Misuse("as many slots as the run has chunks"));
+        }
+        self.key.seal_chunks(self.first, slots)
+    }
+}
+
+impl Sealed {
+    /// The object's name.
+    pub const fn object(&self) -> ObjectId {
+        self.object
+    }
+
+    /// Length of the content, in bytes.
+    pub const fn plaintext_len(&self) -> u64 {
+        self.plaintext_len
+    }
+}
+
+/// An object whose key was unwrapped and is the one that its commitment names. It can be kept and
+/// copied for as long as the key may be.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "it holds a key")]
+pub struct Unlocked {
+    key: Arc<OpenKey>,
+    head: Arc<Head>,
+}
+
+impl Unlocked {
+    /// What opens the chunks, by their numbers.
+    pub fn key(&self) -> &Arc<OpenKey> {
+        &self.key
+    }
+
+    /// What stands before the chunks.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The layout of the object if it has `body_len` bytes: see [`Layout`].
+    ///
+    /// # Errors
+    /// [`Error::Open`] for a length that no object has.
+    pub fn layout(&self, body_len: u64) -> Result<Layout, Error> {
+        Layout::new(u64::try_from(self.head.encoded_len()).unwrap_or(u64::MAX), body_len)
+    }
+
+    /// Opens the whole object: `body` begins with the head.
+    ///
+    /// # Errors
+    /// [`Error::Open`], whatever is wrong.
+    pub fn open(&self, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let chunks = body.strip_prefix(&*self.head.to_bytes()).ok_or(Error::Open)?;
+        let layout = self.layout(u64::try_from(body.len()).unwrap_or(u64::MAX))?;
+        let len = usize::try_from(layout.plaintext_len()).map_err(|_| Error::Open)?;
+        // Room for a tag too, so that it never grows and leaves a copy behind.
+        let mut out = Zeroizing::new(Vec::with_capacity(len.saturating_add(SLOT_LEN)));
+        let mut opener = self.opener();
+        opener.push(chunks, &mut out)?;
+        opener.finish(&mut out)?;
+        Ok(out)
+    }
+
+    /// Opens the chunks piece by piece, from the first on.
+    pub fn opener(&self) -> Opener {
+        let pending = Zeroizing::new(Vec::with_capacity(SLOT_LEN));
+        Opener { key: Arc::clone(&self.key), next: 0, pending, failed: false }
+    }
+
+    pub(crate) fn new(head: Head, dek: &Dek, ctx: &[u8]) -> Result<Self, Error> {
+        let algorithm = head.header().suite().aead();
+        let key = OpenKey::new(algorithm, dek.secret(), head.salt(), ctx, head.commitment())?;
+        Ok(Self { key: Arc::new(key), head: Arc::new(head) })
+    }
+}
+
+/// Opens the content of one object, piece by piece.
+///
+/// What it gives is authentic: these bytes, at this place, in this object. That they are all of
+/// it is known when [`Opener::finish`] has returned, and not before.
+#[expect(missing_debug_implementations, reason = "it holds a key")]
+pub struct Opener {
+    key: Arc<OpenKey>,
+    next: u64,
+    pending: Zeroizing<Vec<u8>>,
+    failed: bool,
+}
+
+impl Opener {
+    /// Takes the next part of the object behind its head, and appends to `out` what it opened.
+    ///
+    /// # Errors
+    /// [`Error::Open`], from then on in each call. What was appended before is authentic; this
+    /// call appends nothing that is not.
+    pub fn push(&mut self, sealed: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::Open);
+        }
+        // ENV-12
+        self.failed = true;
+        self.push_chunks(sealed, out)?;
+        self.failed = false;
+        Ok(())
+    }
+
+    fn push_chunks(&mut self, mut sealed: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if !self.pending.is_empty() {
+            let room = SLOT_LEN.saturating_sub(self.pending.len()).min(sealed.len());
+            let (part, rest) = sealed.split_at(room);
+            self.pending.extend_from_slice(part);
+            sealed = rest;
+            if self.pending.len() == SLOT_LEN {
+                open_slot(&self.key, self.next, &self.pending, out)?;
+                self.next = self.next.saturating_add(1);
+                self.pending.clear();
+            }
+        }
+        out.reserve(sealed.len());
+        let mut slots = sealed.chunks_exact(SLOT_LEN);
+        for slot in &mut slots {
+            open_slot(&self.key, self.next, slot, out)?;
+            self.next = self.next.saturating_add(1);
+        }
+        self.pending.extend_from_slice(slots.remainder());
+        Ok(())
+    }
+
+    /// Takes the end of the object: opens the last chunk and appends it to `out`.
+    ///
+    /// # Errors
+    /// [`Error::Open`]: the object was cut, or changed. What was appended before is authentic and
+    /// not all of it.
+    pub fn finish(self, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::Open);
+        }
+        let (key, index) = (self.key, self.next);
+        open_tail(&self.pending, out, |slot| key.open_last(index, slot).map(drop))
+    }
+}
+
+fn open_slot(key: &OpenKey, index: u64, slot: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    open_tail(slot, out, |slot| key.open_chunks(index, slot))
+}
+
+/// Appends a sealed chunk, opens it there and removes its tag; where that fails, nothing of it
+/// stays.
+fn open_tail(
+    sealed: &[u8],
+    out: &mut Vec<u8>,
+    open: impl FnOnce(&mut [u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let start = out.len();
+    out.extend_from_slice(sealed);
+    let (_, slot) = out.split_at_mut_checked(start).ok_or(Error::Unreachable("out only grew"))?;
+    let opened = open(slot);
+    let kept = if opened.is_ok() { sealed.len().saturating_sub(TAG_LEN) } else { 0 };
+    out.truncate(start.saturating_add(kept));
+    opened
+}
