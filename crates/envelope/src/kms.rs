@@ -107,6 +107,13 @@ impl fmt::Display for KeyRef {
     }
 }
 
+/// `provider:key, version 3`, for people.
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, version {}", self.key, self.version.as_str())
+    }
+}
+
 impl KeyVersion {
     /// Most bytes of a version.
     pub const MAX_LEN: usize = 128;
@@ -138,6 +145,16 @@ fn name(what: &str, text: &str, max: usize) -> Result<String, KmsError> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyVersion(String);
 
+/// One version of one key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a name has these two parts")]
+pub struct KeyId {
+    /// The key.
+    pub key: KeyRef,
+    /// Its version.
+    pub version: KeyVersion,
+}
+
 /// A data key that was wrapped, and by what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrapped {
@@ -152,6 +169,11 @@ pub struct Wrapped {
 }
 
 impl Wrapped {
+    /// The key and its version.
+    pub fn id(&self) -> KeyId {
+        KeyId { key: self.key.clone(), version: self.version.clone() }
+    }
+
     /// Most bytes of the name of an algorithm.
     pub const MAX_ALGORITHM_LEN: usize = 64;
     /// Most bytes of a wrapped key. AWS KMS gives 6,144 at most.

@@ -4,7 +4,9 @@
 //! that a key service holds (KEK), so that rotation rewraps keys and never data.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod binding;
+pub mod census;
 pub mod chunks;
 pub mod context;
 mod dek;
@@ -16,6 +18,7 @@ mod layout;
 pub mod local;
 mod object;
 mod record;
+pub mod ring;
 
 pub use binding::{ObjectId, WrapBinding};
 pub use context::{Context, Pairs};
