@@ -116,6 +116,7 @@ pub(super) fn check(slots: &[Slot]) -> Result<(), &'static str> {
         if ciphertext.is_empty() || ciphertext.len() > Wrapped::MAX_CIPHERTEXT_LEN {
             return Err("a wrapped key has 1 to 6,144 bytes");
         }
+        // ENV-25
         if rewrapped < created {
             return Err("no key is rewrapped before it is wrapped");
         }
