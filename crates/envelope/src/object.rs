@@ -109,8 +109,7 @@ impl Draft {
         }
         out.extend_from_slice(&self.head.to_bytes());
         let object = self.object();
-        let pending = Zeroizing::new(Vec::with_capacity(SLOT_LEN));
-        Ok(Sealer { key: Arc::new(self.key), object, next: 0, pending })
+        Ok(Sealer::new(self.key, object))
     }
 
     /// Seals the whole content at once.
@@ -130,6 +129,12 @@ impl Draft {
 }
 
 impl Sealer {
+    pub(crate) fn new(key: SealKey, object: ObjectId) -> Self {
+        // Full capacity first: growing would leave copies of the plaintext behind.
+        let pending = Zeroizing::new(Vec::with_capacity(CHUNK_LEN));
+        Self { key: Arc::new(key), object, next: 0, pending }
+    }
+
     /// Takes the next part of the content, and appends to `out` what can be written now.
     ///
     /// # Errors
@@ -308,8 +313,7 @@ impl Unlocked {
 
     /// Opens the chunks piece by piece, from the first on.
     pub fn opener(&self) -> Opener {
-        let pending = Zeroizing::new(Vec::with_capacity(SLOT_LEN));
-        Opener { key: Arc::clone(&self.key), next: 0, pending, failed: false }
+        Opener::new(Arc::clone(&self.key))
     }
 
     pub(crate) fn new(head: Head, dek: &Dek, ctx: &[u8]) -> Result<Self, Error> {
@@ -332,6 +336,11 @@ pub struct Opener {
 }
 
 impl Opener {
+    pub(crate) fn new(key: Arc<OpenKey>) -> Self {
+        let pending = Zeroizing::new(Vec::with_capacity(SLOT_LEN));
+        Self { key, next: 0, pending, failed: false }
+    }
+
     /// Takes the next part of the object behind its head, and appends to `out` what it opened.
     ///
     /// # Errors
