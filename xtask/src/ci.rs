@@ -48,7 +48,7 @@ const JOBS: [Job; 21] = [
     job("simd-off", "core's tests without SIMD", test::simd_off),
     job("vectors", "the count of vectors that the test jobs passed", vectors::count),
     job("leaf-builds", "each core alone, without default features", build::leaves),
-    job("interop", "Noise and ratchet, classical and ours, against others in Python", interop::all),
+    job("interop", "Noise, the ratchet and objects at rest against others in Python", interop::all),
     job("load", "a relay killed under load, and what became of each message", load::check),
     job("strace", "processes killed at some of the system calls that store", strace::check),
     beside("constant-work", "no branch and no address depends on a secret", constant_work::check),

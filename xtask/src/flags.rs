@@ -19,9 +19,9 @@ usage: cargo xtask COMMAND
                                   nothing depends on a secret but results: seen by valgrind;
                                   or measured, for N minutes (default 10)
   mutants [--package NAME] [--shard K/N]
-                                  changes to core, hybrid, identity and noise that no
-                                  test notices; or to one of them; or part K of N of
-                                  the changes
+                                  changes to core, hybrid, identity, noise and envelope
+                                  that no test notices; or to one of them; or part K of
+                                  N of the changes
   bench SUITE [--json] [--quick] [--html FILE]
                                   our figures beside those of peers: handshake,
                                   record, xwing, ratchet, growth, relay
@@ -32,6 +32,7 @@ usage: cargo xtask COMMAND
                                   started anew every N seconds
   interop noise                   Noise, classical and ours, against another implementation
   interop ratchet                 X3DH, the ratchet and our agreement, the same way
+  interop envelope                objects at rest and their wrapped keys, the same way
   services                        the servers which tests need
   help                            this text
 
@@ -78,6 +79,8 @@ pub(crate) enum Command {
     InteropNoise,
     /// Run our agreement and ratchet against other implementations.
     InteropRatchet,
+    /// Run our objects at rest against another implementation.
+    InteropEnvelope,
     /// Name the servers which tests need.
     Services,
     /// Print the usage.
@@ -109,8 +112,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         "interop" => match arguments.next().as_deref() {
             Some("noise") => Command::InteropNoise,
             Some("ratchet") => Command::InteropRatchet,
+            Some("envelope") => Command::InteropEnvelope,
             Some(other) => return Err(format!("unknown protocol `{other}` for `interop`")),
-            None => return Err("`interop` needs a protocol: noise, ratchet".to_owned()),
+            None => return Err("`interop` needs a protocol: noise, ratchet, envelope".to_owned()),
         },
         "services" => Command::Services,
         "help" | "-h" | "--help" => Command::Help,
@@ -303,6 +307,7 @@ mod tests {
             ),
             ("interop noise", Command::InteropNoise),
             ("interop ratchet", Command::InteropRatchet),
+            ("interop envelope", Command::InteropEnvelope),
             ("--help", Command::Help),
         ];
         for (line, command) in cases {
@@ -340,7 +345,7 @@ mod tests {
             ("load --kill-every 1.5", "`--kill-every 1.5`: a whole number from 1 is needed"),
             ("load --fast", "unknown flag `--fast` for `load`"),
             ("load relay", "`load` does not take `relay`"),
-            ("interop", "`interop` needs a protocol: noise, ratchet"),
+            ("interop", "`interop` needs a protocol: noise, ratchet, envelope"),
             ("interop tls", "unknown protocol `tls` for `interop`"),
         ];
         for (line, message) in cases {

@@ -1,7 +1,8 @@
-//! `cargo xtask interop noise` and `cargo xtask interop ratchet`: our protocols
+//! `cargo xtask interop noise`, `ratchet` and `envelope`: our protocols and formats
 //! against other implementations in Python, two processes that speak over pipes.
 
 mod classical;
+mod envelope;
 mod hybrid;
 mod party;
 mod ratchet;
@@ -19,6 +20,7 @@ use crate::process;
 use crate::python;
 use crate::test;
 
+pub(crate) use envelope::envelope;
 pub(crate) use ratchet::ratchet;
 
 /// What the other implementation stands on.
@@ -31,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Job `interop`: all of it, whatever fails.
 pub(crate) fn all(context: &mut Context) -> JobResult {
-    let results = [noise(context), ratchet(context)];
+    let results = [noise(context), ratchet(context), envelope(context)];
     let failure = |result: &JobResult| match result {
         Err(Stop::Fail(why)) => Some(why.clone()),
         _ => None,

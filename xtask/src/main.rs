@@ -72,6 +72,7 @@ fn dispatch(command: Command) -> Result<bool, Stop> {
         Command::Load(options) => return load::run(&context, &options),
         Command::InteropNoise => interop::noise(&mut context)?,
         Command::InteropRatchet => interop::ratchet(&mut context)?,
+        Command::InteropEnvelope => interop::envelope(&mut context)?,
         Command::Services => println!("services: no feature needs a server yet"),
     }
     Ok(true)

@@ -7,20 +7,27 @@ use crate::process;
 
 /// Crates usable alone, without the facade. Each is linted with no features
 /// and with all.
-pub(crate) const LEAVES: [&str; 7] = [
+pub(crate) const LEAVES: [&str; 8] = [
     "sealwire-core",
     "sealwire-hybrid",
     "sealwire-identity",
     "sealwire-noise",
     "sealwire-ratchet",
+    "sealwire-envelope",
     "sealwire-custody",
     "sealwire-relay",
 ];
 
 /// Leaf crates without clock, files and OS randomness: they build without
 /// default features and never reach tokio then.
-pub(crate) const CORES: [&str; 5] =
-    ["sealwire-core", "sealwire-hybrid", "sealwire-identity", "sealwire-noise", "sealwire-ratchet"];
+pub(crate) const CORES: [&str; 6] = [
+    "sealwire-core",
+    "sealwire-hybrid",
+    "sealwire-identity",
+    "sealwire-noise",
+    "sealwire-ratchet",
+    "sealwire-envelope",
+];
 
 /// A crate of this workspace.
 #[derive(Debug)]

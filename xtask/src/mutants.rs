@@ -28,11 +28,12 @@ struct Subject {
     tests: &'static str,
 }
 
-const SUBJECTS: [Subject; 4] = [
+const SUBJECTS: [Subject; 5] = [
     // With both backends, so that the tests which compare them judge both.
     Subject { name: "core", features: "fast", tests: "--lib --tests" },
     Subject { name: "hybrid", features: "", tests: "--lib --tests" },
     Subject { name: "identity", features: "", tests: "--lib --tests" },
+    Subject { name: "envelope", features: "", tests: "--lib --tests" },
     // Not `memory`: it starts processes for every secret and takes longer than all others.
     Subject { name: "noise", features: "tokio,hazmat", tests: "--lib --test=api --test=corpus" },
 ];
