@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use crate::job::{Context, JobResult, Stop};
 use crate::{
-    attacks, build, constant_work, deny, edges, fuzz, interop, lint, load, strace, test, tidy,
-    vectors,
+    attacks, build, constant_work, deny, edges, fuzz, interop, lint, load, services, strace, test,
+    tidy, vectors,
 };
 use beside::Ended;
 
@@ -36,7 +36,7 @@ const fn beside(
 
 /// In the order in which they run: what fails fast comes first. Those that are `beside` the
 /// others have an order of their own, from the first on.
-const JOBS: [Job; 21] = [
+const JOBS: [Job; 22] = [
     job("fmt", "formatting", lint::fmt),
     job("edges", "dependency direction, duplicate cryptography", edges::check),
     job("tidy", "file sizes, forbidden attributes, rule ids", tidy::check),
@@ -50,6 +50,7 @@ const JOBS: [Job; 21] = [
     job("leaf-builds", "each core alone, without default features", build::leaves),
     job("interop", "Noise, the ratchet and objects at rest against others in Python", interop::all),
     job("load", "a relay killed under load, and what became of each message", load::check),
+    job("services", "tests against real servers: key services and object stores", services::job),
     job("strace", "processes killed at some of the system calls that store", strace::check),
     beside("constant-work", "no branch and no address depends on a secret", constant_work::check),
     beside(

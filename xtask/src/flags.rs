@@ -1,5 +1,6 @@
 //! The command line, parsed into types.
 
+use crate::services::{self, Action};
 use crate::{bench, ci, load, mutants};
 
 /// Printed by `cargo xtask help` and after every usage error.
@@ -33,11 +34,13 @@ usage: cargo xtask COMMAND
   interop noise                   Noise, classical and ours, against another implementation
   interop ratchet                 X3DH, the ratchet and our agreement, the same way
   interop envelope                objects at rest and their wrapped keys, the same way
-  services                        the servers which tests need
+  services start|stop|check [NAME...]
+                                  the servers which tests need: openbao, moto, seaweedfs,
+                                  azurite; `start` prints the variables that tests read
   help                            this text
 
 environment: CI=true                a job that has to be skipped is a failure
-             SEALWIRE_CACHE=DIR     where tools from PyPI are kept";
+             SEALWIRE_CACHE=DIR     where tools from PyPI and npm are kept";
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,8 +84,13 @@ pub(crate) enum Command {
     InteropRatchet,
     /// Run our objects at rest against another implementation.
     InteropEnvelope,
-    /// Name the servers which tests need.
-    Services,
+    /// Start, end or look for the servers which tests need.
+    Services {
+        /// What to do.
+        action: Action,
+        /// With which; empty means all.
+        names: Vec<String>,
+    },
     /// Print the usage.
     Help,
 }
@@ -116,7 +124,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
             Some(other) => return Err(format!("unknown protocol `{other}` for `interop`")),
             None => return Err("`interop` needs a protocol: noise, ratchet, envelope".to_owned()),
         },
-        "services" => Command::Services,
+        "services" => parse_services(&mut arguments)?,
         "help" | "-h" | "--help" => Command::Help,
         other => return Err(format!("unknown command `{other}`")),
     };
@@ -190,6 +198,25 @@ fn parse_mutants(
         }
     }
     Ok(Command::Mutants(options))
+}
+
+fn parse_services(
+    arguments: &mut std::iter::Peekable<impl Iterator<Item = String>>,
+) -> Result<Command, String> {
+    let action = match arguments.next().as_deref() {
+        Some("start") => Action::Start,
+        Some("stop") => Action::Stop,
+        Some("check") => Action::Check,
+        Some(other) => return Err(format!("unknown action `{other}` for `services`")),
+        None => return Err("`services` needs one of start, stop, check".to_owned()),
+    };
+    let names: Vec<String> = arguments.collect();
+    if let Some(unknown) = names.iter().find(|name| !services::names().any(|known| known == *name))
+    {
+        let known: Vec<_> = services::names().collect();
+        return Err(format!("unknown server `{unknown}`; the servers are {}", known.join(", ")));
+    }
+    Ok(Command::Services { action, names })
 }
 
 /// `K/N` with K below N.
@@ -306,6 +333,14 @@ mod tests {
                 }),
             ),
             ("interop noise", Command::InteropNoise),
+            (
+                "services start moto openbao",
+                Command::Services {
+                    action: Action::Start,
+                    names: ["moto", "openbao"].map(str::to_owned).into(),
+                },
+            ),
+            ("services check", Command::Services { action: Action::Check, names: vec![] }),
             ("interop ratchet", Command::InteropRatchet),
             ("interop envelope", Command::InteropEnvelope),
             ("--help", Command::Help),
@@ -346,6 +381,9 @@ mod tests {
             ("load --fast", "unknown flag `--fast` for `load`"),
             ("load relay", "`load` does not take `relay`"),
             ("interop", "`interop` needs a protocol: noise, ratchet, envelope"),
+            ("services", "`services` needs one of start, stop, check"),
+            ("services restart", "unknown action `restart` for `services`"),
+            ("services stop minio", "unknown server `minio`; the servers are openbao, moto"),
             ("interop tls", "unknown protocol `tls` for `interop`"),
         ];
         for (line, message) in cases {

@@ -4,6 +4,7 @@
 mod attacks;
 mod bench;
 mod build;
+mod cache;
 mod ci;
 mod constant_work;
 mod crash;
@@ -19,9 +20,11 @@ mod lint;
 mod load;
 mod metadata;
 mod mutants;
+mod npm;
 mod process;
 mod python;
 mod rules;
+mod services;
 mod strace;
 mod test;
 mod tidy;
@@ -73,7 +76,7 @@ fn dispatch(command: Command) -> Result<bool, Stop> {
         Command::InteropNoise => interop::noise(&mut context)?,
         Command::InteropRatchet => interop::ratchet(&mut context)?,
         Command::InteropEnvelope => interop::envelope(&mut context)?,
-        Command::Services => println!("services: no feature needs a server yet"),
+        Command::Services { action, names } => return services::act(&context, &action, &names),
     }
     Ok(true)
 }
