@@ -74,6 +74,7 @@ pub mod atomic;
 mod error;
 mod file;
 mod format;
+pub mod kms;
 mod params;
 mod passphrase;
 mod rng;

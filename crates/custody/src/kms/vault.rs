@@ -1,0 +1,298 @@
+//! The transit engine of Vault or OpenBao. Specified in docs/spec/kms.md.
+
+mod settings;
+mod wire;
+
+use core::fmt;
+
+use base64ct::{Base64, Encoding};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use sealwire_envelope::{
+    Dek, WrapBinding,
+    kms::{KeyRef, KeyVersion, Kms, KmsError, Pending, Provider, Wrapped},
+};
+
+use super::{
+    http::{Answer, Http, Request, body},
+    secret_text::SecretText,
+};
+use settings::token;
+pub use settings::{VaultSettings, VaultToken};
+use wire::{Item, Metadata, Outcome};
+
+/// Wraps in one request: with ciphertext and context of each, an answer stays far below the
+/// longest.
+const MAX_BATCH: usize = 64;
+
+/// A key of the transit engine, `derived`, so that a wrap opens only with its binding.
+///
+/// ```no_run
+/// use sealwire_custody::kms::{VaultKms, VaultSettings, VaultToken};
+/// use sealwire_envelope::kms::Kms;
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let token = VaultToken::File("/run/agent/vault-token".into());
+/// let settings = VaultSettings::new("https://vault.example:8200", "agents", token);
+/// let kms = VaultKms::connect(settings).await?;
+/// println!("{} wraps with version {}", kms.key().key(), kms.version().await?.as_str());
+/// # Ok(())
+/// # }
+/// ```
+pub struct VaultKms {
+    http: Http,
+    settings: VaultSettings,
+    key: KeyRef,
+    /// How the key encrypts, as Vault names it.
+    algorithm: String,
+}
+
+impl VaultKms {
+    /// Connects, and looks at the key.
+    ///
+    /// # Errors
+    /// [`KmsError::Settings`] for a key that is not `derived` or cannot encrypt with associated
+    /// data, and for settings that are wrong; [`KmsError::NotFound`], [`KmsError::Denied`],
+    /// [`KmsError::Unavailable`].
+    pub async fn connect(settings: VaultSettings) -> Result<Self, KmsError> {
+        let key = KeyRef::new(Provider::Vault, &settings.key_name()?)?;
+        let http = Http::new(&settings.address, &settings.http)?;
+        let mut connected = Self { http, settings, key, algorithm: String::new() };
+        let metadata = connected.metadata().await?;
+        connected.algorithm = metadata.algorithm;
+        Ok(connected)
+    }
+
+    async fn metadata(&self) -> Result<Metadata, KmsError> {
+        let answer = self.call(Method::GET, "keys", None).await?;
+        let metadata: Metadata = wire::data(&answer.body)?;
+        // KMS-11
+        metadata.check(self.key.key())?;
+        Ok(metadata)
+    }
+
+    /// Sends each of `items` to `operation`, and gives what became of each.
+    async fn batch(
+        &self,
+        operation: &str,
+        items: &[Item],
+    ) -> Result<Vec<Result<Outcome, KmsError>>, KmsError> {
+        let answer = self.call(Method::POST, operation, Some(items)).await?;
+        let outcomes = wire::batch(&answer.body)?;
+        if outcomes.len() != items.len() {
+            return Err(KmsError::Answer("it has not one result for each wrap"));
+        }
+        let refused = |error: &str| wire::refusal(error, self.key.key());
+        Ok(outcomes
+            .into_iter()
+            .map(|outcome| match outcome.error.as_deref() {
+                None | Some("") => Ok(outcome),
+                Some(error) => Err(refused(error)),
+            })
+            .collect())
+    }
+
+    async fn one(&self, operation: &str, item: Item) -> Result<Outcome, KmsError> {
+        let outcomes = self.batch(operation, &[item]).await?;
+        outcomes.into_iter().next().unwrap_or(Err(KmsError::Answer("it has no result")))
+    }
+
+    /// Calls until there is an answer, or none is to be expected.
+    async fn call(
+        &self,
+        method: Method,
+        operation: &str,
+        items: Option<&[Item]>,
+    ) -> Result<Answer, KmsError> {
+        let VaultSettings { mount, key, .. } = &self.settings;
+        let path = format!("/v1/{mount}/{operation}/{key}");
+        let sent = body(wire::to_json(items)?);
+        let mut attempts = self.http.attempts();
+        loop {
+            let (method, path, body) = (method.clone(), path.clone(), sent.clone());
+            let request = Request { method, path, headers: self.headers().await?, body };
+            let asked = self.http.ask(request, attempts.left()).await;
+            match asked.and_then(|answer| self.judge(answer)) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => attempts.pause(error).await?,
+            }
+        }
+    }
+
+    /// An answer that holds something, or what it refuses.
+    fn judge(&self, answer: Answer) -> Result<Answer, KmsError> {
+        let is_batch = answer.status == 400 && wire::batch(&answer.body).is_ok();
+        if answer.status.is_success() || is_batch {
+            return Ok(answer);
+        }
+        let key = self.key.key();
+        let errors = wire::errors(&answer.body);
+        Err(match answer.status.as_u16() {
+            403 => KmsError::Denied(format!("its policy or token does not allow this with {key}")),
+            404 => KmsError::NotFound(key.to_owned()),
+            // A standby that has not caught up yet, and ones that do not answer.
+            412 | 472 | 473 => KmsError::Unavailable("it is a standby".to_owned()),
+            503 if errors.iter().any(|error| error.contains("sealed")) => {
+                KmsError::Unavailable("it is sealed".to_owned())
+            }
+            _ => answer.refusal().unwrap_or_else(|| {
+                let first = errors.first().map(String::as_str);
+                wire::refusal(first.unwrap_or_default(), key)
+            }),
+        })
+    }
+
+    async fn headers(&self) -> Result<HeaderMap, KmsError> {
+        let mut headers = HeaderMap::new();
+        headers
+            .insert(HeaderName::from_static("x-vault-request"), HeaderValue::from_static("true"));
+        headers
+            .insert(HeaderName::from_static("x-vault-token"), token(&self.settings.token).await?);
+        if let Some(namespace) = &self.settings.namespace {
+            let namespace = HeaderValue::from_str(namespace).map_err(|_| {
+                KmsError::Settings("the namespace holds a control character".to_owned())
+            })?;
+            headers.insert(HeaderName::from_static("x-vault-namespace"), namespace);
+        }
+        Ok(headers)
+    }
+
+    /// What Vault is to be given back, if it is ours at all.
+    // KMS-6
+    fn ciphertext(&self, wrapped: &Wrapped) -> Result<String, KmsError> {
+        if wrapped.key != self.key {
+            return Err(KmsError::NotFound(wrapped.key.to_string()));
+        }
+        if wrapped.algorithm != self.algorithm {
+            return Err(KmsError::Open);
+        }
+        let text = str::from_utf8(&wrapped.ciphertext).map_err(|_| KmsError::Open)?;
+        let version = wire::version(text).map_err(|_| KmsError::Open)?;
+        if version.to_string() != wrapped.version.as_str() {
+            return Err(KmsError::Open);
+        }
+        Ok(text.to_owned())
+    }
+
+    /// What Vault gave, as it is stored.
+    fn wrapped(&self, outcome: Outcome) -> Result<Wrapped, KmsError> {
+        let text = outcome.ciphertext.unwrap_or_default();
+        let version = wire::version(&text)?;
+        if outcome.key_version.is_some_and(|told| told != version) {
+            return Err(KmsError::Answer("it names two versions of the key"));
+        }
+        Ok(Wrapped {
+            key: self.key.clone(),
+            version: KeyVersion::new(&version.to_string())?,
+            algorithm: self.algorithm.clone(),
+            ciphertext: text.into_bytes(),
+        })
+    }
+
+    /// What is sent to have `wrapped` rewrapped.
+    fn rewrapping(&self, wrapped: &Wrapped, binding: &WrapBinding) -> Result<Item, KmsError> {
+        Ok(Item::ciphertext(self.ciphertext(wrapped)?, context(binding)?))
+    }
+
+    /// One request, for those of `wraps` that are ours.
+    async fn rewrap_batch(
+        &self,
+        wraps: &[(Wrapped, WrapBinding)],
+    ) -> Result<Vec<Result<Wrapped, KmsError>>, KmsError> {
+        let mut items = Vec::with_capacity(wraps.len());
+        let prepared: Vec<Result<(), KmsError>> = wraps
+            .iter()
+            .map(|(wrapped, binding)| {
+                self.rewrapping(wrapped, binding).map(|item| items.push(item))
+            })
+            .collect();
+        let outcomes =
+            if items.is_empty() { Vec::new() } else { self.batch("rewrap", &items).await? };
+        let mut outcomes = outcomes.into_iter();
+        let mut rewrapped = |old: &Wrapped| {
+            let outcome = outcomes.next().unwrap_or(Err(KmsError::Answer("a result is missing")));
+            let outcome = outcome.map_err(|error| of_version(error, old))?;
+            let new = self.wrapped(outcome)?;
+            // KMS-14
+            if wire::number(&new.version) < wire::number(&old.version) {
+                return Err(KmsError::Answer("it rewrapped with an older version of the key"));
+            }
+            Ok(new)
+        };
+        let each = wraps.iter().zip(prepared);
+        Ok(each.map(|((old, _), ours)| ours.and_then(|()| rewrapped(old))).collect())
+    }
+}
+
+impl Kms for VaultKms {
+    fn key(&self) -> &KeyRef {
+        &self.key
+    }
+
+    fn version(&self) -> Pending<'_, KeyVersion> {
+        Box::pin(async { KeyVersion::new(&self.metadata().await?.latest_version.to_string()) })
+    }
+
+    fn wrap<'a>(&'a self, dek: &'a Dek, binding: &'a WrapBinding) -> Pending<'a, Wrapped> {
+        Box::pin(async {
+            let item = Item::plaintext(SecretText::of_dek(dek)?, context(binding)?);
+            self.wrapped(self.one("encrypt", item).await?)
+        })
+    }
+
+    fn unwrap<'a>(&'a self, wrapped: &'a Wrapped, binding: &'a WrapBinding) -> Pending<'a, Dek> {
+        Box::pin(async {
+            let item = Item::ciphertext(self.ciphertext(wrapped)?, context(binding)?);
+            let outcome = self.one("decrypt", item).await;
+            let outcome = outcome.map_err(|error| of_version(error, wrapped))?;
+            outcome.plaintext.ok_or(KmsError::Answer("it holds no data key"))?.to_dek()
+        })
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        wraps: &'a [(Wrapped, WrapBinding)],
+    ) -> Pending<'a, Vec<Result<Wrapped, KmsError>>> {
+        Box::pin(async {
+            let mut done = Vec::with_capacity(wraps.len());
+            for batch in wraps.chunks(MAX_BATCH) {
+                match self.rewrap_batch(batch).await {
+                    Ok(results) => done.extend(results),
+                    Err(error) if done.is_empty() => return Err(error),
+                    // What was rewrapped is not lost for what comes after it.
+                    Err(error) => {
+                        done.resize_with(wraps.len(), || Err(error.clone()));
+                        break;
+                    }
+                }
+            }
+            Ok(done)
+        })
+    }
+}
+
+impl fmt::Debug for VaultKms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { http: _, settings, key, algorithm } = self;
+        f.debug_struct("VaultKms")
+            .field("settings", settings)
+            .field("key", key)
+            .field("algorithm", algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+/// W, as Vault takes it: the key that wraps is derived from it.
+// KMS-10
+fn context(binding: &WrapBinding) -> Result<String, KmsError> {
+    let context = binding.to_context();
+    let context = context.map_err(|_| KmsError::Answer("the binding has no encoding"))?;
+    Ok(Base64::encode_string(context.as_bytes()))
+}
+
+/// Vault does not say which version it has no more; the wrap does.
+// KMS-13
+fn of_version(error: KmsError, wrapped: &Wrapped) -> KmsError {
+    match error {
+        KmsError::Version(_) => KmsError::Version(wrapped.version.as_str().to_owned()),
+        error => error,
+    }
+}

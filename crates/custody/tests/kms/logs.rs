@@ -1,0 +1,153 @@
+//! No log of any dependency, at its most talkative, shows a data key or a credential.
+
+use std::{
+    fmt::{self, Write},
+    sync::{Mutex, OnceLock},
+};
+
+use sealwire_custody::kms::{
+    AwsCredentials, AwsKms, AwsSettings, VaultKms, VaultSettings, VaultToken,
+};
+use sealwire_envelope::{Dek, kms::Kms};
+use sealwire_testkit::leak::shows;
+use serde_json::json;
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    contract::w,
+    fake::{Asked, Fake, Told},
+};
+
+/// All that was logged in this process.
+fn logged() -> &'static Mutex<String> {
+    static LOGGED: OnceLock<Mutex<String>> = OnceLock::new();
+    LOGGED.get_or_init(Mutex::default)
+}
+
+struct Everything;
+
+impl log::Log for Everything {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = format!("{} {}\n", record.target(), record.args());
+        logged().lock().expect("lock").push_str(&line);
+    }
+
+    fn flush(&self) {}
+}
+
+struct Fields<'a>(&'a mut String);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write!(self.0, "{field}={value:?} ").expect("a text");
+    }
+}
+
+impl Subscriber for Everything {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
+        span.record(&mut Fields(&mut logged().lock().expect("lock")));
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
+        values.record(&mut Fields(&mut logged().lock().expect("lock")));
+    }
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = format!("{} ", event.metadata().target());
+        event.record(&mut Fields(&mut text));
+        logged().lock().expect("lock").push_str(&text);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// A service that gives back whatever key it was sent.
+fn echo(asked: &Asked) -> Told {
+    static SENT: Mutex<String> = Mutex::new(String::new());
+    let json = asked.json();
+    let item = &json["batch_input"][0];
+    for plaintext in [&item["plaintext"], &json["Plaintext"]].iter().filter_map(|v| v.as_str()) {
+        *SENT.lock().expect("lock") = plaintext.to_owned();
+    }
+    let key = SENT.lock().expect("lock").clone();
+    let wrap = "A".repeat(80);
+    Told::new(
+        200,
+        json!({
+            "data": {
+                "type": "aes256-gcm96", "derived": true, "latest_version": 1,
+                "batch_results": [if item["ciphertext"].is_null() {
+                    json!({"ciphertext": format!("vault:v1:{wrap}")})
+                } else {
+                    json!({"plaintext": key})
+                }],
+            },
+            "KeyId": ARN, "CiphertextBlob": wrap, "Plaintext": key,
+            "KeyMetadata": {
+                "Arn": ARN, "KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": "ENCRYPT_DECRYPT",
+                "KeyState": "Enabled",
+            },
+        }),
+    )
+}
+
+const ARN: &str = "arn:aws:kms:eu-central-1:1:key/1234";
+const TOKEN: &str = "hvs.0e8dc4bb2a9f";
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";
+
+// attack T34
+// KMS-5
+#[tokio::test]
+async fn no_log_shows_a_key_or_a_credential() {
+    tracing::subscriber::set_global_default(Everything).expect("the first");
+    log::set_logger(&Everything).expect("the first");
+    log::set_max_level(log::LevelFilter::Trace);
+
+    let fake = Fake::start(echo);
+    let token = VaultToken::Fixed(Zeroizing::new(TOKEN.to_owned()));
+    let vault = VaultKms::connect(VaultSettings::new(&fake.address, "agents", token));
+    let mut settings = AwsSettings::new(ARN);
+    settings.endpoint = Some(fake.address.clone());
+    settings.credentials = AwsCredentials::Fixed {
+        key_id: "AKIDEXAMPLE".to_owned(),
+        secret_key: Zeroizing::new(SECRET.to_owned()),
+        session_token: Some(Zeroizing::new(TOKEN.to_owned())),
+    };
+    let providers: [Box<dyn Kms>; 2] = [
+        Box::new(vault.await.expect("connects")),
+        Box::new(AwsKms::connect(settings).await.expect("connects")),
+    ];
+    let secret: Vec<u8> = (0..32_u8).map(|i| i.wrapping_mul(167).wrapping_add(73)).collect();
+    let dek = Dek::from_unwrapped(&secret).expect("32 bytes");
+    for kms in &providers {
+        let wrapped = kms.wrap(&dek, &w()).await.expect("wraps");
+        let unwrapped = kms.unwrap(&wrapped, &w()).await.expect("unwraps");
+        assert_eq!(unwrapped.expose(), dek.expose());
+        write!(logged().lock().expect("lock"), "{kms:?} {wrapped:?}").expect("a text");
+    }
+
+    let log = logged().lock().expect("lock").clone();
+    assert!(log.contains("hyper") || log.contains("reqwest"), "nothing was logged: {log}");
+    assert!(!shows(&log, &secret));
+    for credential in [TOKEN, SECRET] {
+        assert!(!log.contains(credential) && !shows(&log, credential.as_bytes()), "{credential}");
+    }
+}
