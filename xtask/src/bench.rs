@@ -40,7 +40,7 @@ pub(crate) fn run(context: &mut Context, options: &Options) -> JobResult {
         .ok_or_else(|| Stop::fail(format!("there is no suite `{}`", options.suite)))?;
     let programs = Programs::build(context, suite)?;
     let mut rows = Vec::new();
-    for figure in suite.figures {
+    for figure in suite.figures.iter().filter(|figure| !(options.quick && figure.slow)) {
         for row in measure(context, &programs, suite, figure, options.quick)? {
             if options.json {
                 println!("{}", row.to_json());

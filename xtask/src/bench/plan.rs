@@ -18,6 +18,8 @@ pub(super) struct Figure {
     pub(super) bytes: u64,
     /// How often each side is asked, without `--quick`.
     pub(super) rounds: u32,
+    /// Whether `--quick` leaves it out.
+    pub(super) slow: bool,
     /// What is wanted of ours by itself, as no peer has the like: at least, or where less is
     /// better at most.
     pub(super) wanted: Option<f64>,
@@ -88,7 +90,7 @@ const fn theirs(name: &'static str, wanted: Option<f64>) -> Peer {
 }
 
 const fn timed(name: &'static str, unit: Unit, peers: &'static [Peer]) -> Figure {
-    Figure { name, unit, bytes: 0, rounds: 7, wanted: None, peers }
+    Figure { name, unit, bytes: 0, rounds: 7, slow: false, wanted: None, peers }
 }
 
 const fn limit(name: &'static str) -> Peer {
@@ -101,16 +103,20 @@ const fn loaded(
     wanted: Option<f64>,
     peers: &'static [Peer],
 ) -> Figure {
-    Figure { name, unit, bytes: 0, rounds: 3, wanted, peers }
+    Figure { name, unit, bytes: 0, rounds: 3, slow: false, wanted, peers }
 }
 
-/// Once: it takes minutes to fill a store with a million agents.
 const fn filled(name: &'static str, peers: &'static [Peer]) -> Figure {
     Figure { rounds: 1, ..loaded(name, Unit::PerSecond, None, peers) }
 }
 
+/// It takes minutes to fill a store with a million agents.
+const fn full(name: &'static str, peers: &'static [Peer]) -> Figure {
+    Figure { slow: true, ..filled(name, peers) }
+}
+
 const fn grows(name: &'static str, unit: Unit, peers: &'static [Peer]) -> Figure {
-    Figure { name, unit, bytes: 0, rounds: 3, wanted: None, peers }
+    Figure { name, unit, bytes: 0, rounds: 3, slow: false, wanted: None, peers }
 }
 
 /// With identities: a proof and a card on each side, which no peer has.
@@ -146,6 +152,10 @@ const ACCEPT_1000: [Peer; 1] =
     [Peer { name: "accept, 1000 agents", program: Program::Ours, wanted: None }];
 const CLAIM_1000: [Peer; 1] =
     [Peer { name: "claim, 1000 agents", program: Program::Ours, wanted: None }];
+const ACCEPT_TIME: [Peer; 1] =
+    [Peer { name: "accept, processor time", program: Program::Ours, wanted: None }];
+const CLAIM_TIME: [Peer; 1] =
+    [Peer { name: "claim, processor time", program: Program::Ours, wanted: None }];
 
 const SUITES: [Suite; 6] = [
     Suite {
@@ -172,6 +182,7 @@ const SUITES: [Suite; 6] = [
                 unit: Unit::BytesPerSecond,
                 bytes: 4 << 30,
                 rounds: 3,
+                slow: false,
                 wanted: None,
                 peers: &STREAMS,
             },
@@ -225,10 +236,12 @@ const SUITES: [Suite; 6] = [
             loaded("idle", Unit::Bytes, Some(30_000.0), &[]),
             filled("accept, 1000 agents", &[]),
             filled("accept, 100000 agents", &ACCEPT_1000),
-            filled("accept, 1000000 agents", &ACCEPT_1000),
+            full("accept, 1000000 agents", &ACCEPT_1000),
+            full("accept, 1000000 agents, processor time", &ACCEPT_TIME),
             filled("claim, 1000 agents", &[]),
             filled("claim, 100000 agents", &CLAIM_1000),
-            filled("claim, 1000000 agents", &CLAIM_1000),
+            full("claim, 1000000 agents", &CLAIM_1000),
+            full("claim, 1000000 agents, processor time", &CLAIM_TIME),
         ],
     },
 ];

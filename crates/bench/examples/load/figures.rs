@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealwire_bench::{Failure, Request};
+use sealwire_bench::{Failure, Request, load::Tally};
 use tempfile::TempDir;
 
 use crate::{
@@ -46,36 +46,49 @@ pub(crate) fn measure(request: &Request) -> Result<f64, Failure> {
     if let ("accept", Some(batch)) = (name, batch(peer)) {
         return bare::measure(batch, request.time);
     }
-    let (row, with) = name.split_once(", ").unwrap_or((name, ""));
-    let agents = with.strip_suffix(" agents").map(str::parse).transpose()?;
-    let rate = with.strip_prefix("p99 at ").and_then(|with| with.strip_suffix("/s"));
-    let rate = rate.map(str::parse).transpose()?;
-    match (row, with) {
-        ("accept", "") => Ok(accepts(&Scene::accepting(peer)?, MAILBOXES, request, None)?.rate()),
-        ("accept", "processor time") => {
-            let scene = Scene::accepting("")?;
-            let work = Work::Messages { mailboxes: MAILBOXES, own: false };
-            processor_time(&scene, work, request)
+    let mut words = name.split(", ");
+    let row = words.next();
+    let (mut agents, mut figure) = (None, Figure::Rate);
+    for word in words {
+        if let Some(number) = word.strip_suffix(" agents") {
+            agents = Some(number.parse()?);
+        } else {
+            figure = Figure::parse(word)?.ok_or_else(|| request.unknown())?;
         }
-        ("accept", _) if rate.is_some() => {
-            let report = accepts(&Scene::accepting(peer)?, MAILBOXES, request, rate)?;
-            Ok(millis(report.answers.histogram().per_mille(990)))
+    }
+    match row {
+        Some("accept") => Scene::accepting(peer, agents)?.measure(figure, request),
+        Some("claim") => {
+            Scene::claimed(agents.unwrap_or(AGENTS), request)?.measure(figure, request)
         }
-        ("accept", _) => {
-            let agents = agents.ok_or_else(|| request.unknown())?;
-            let content = Content { mailboxes: agents, agents, keys: 1 };
-            Ok(accepts(&Scene::with(content)?, agents, request, None)?.rate())
-        }
-        ("claim", "processor time") => {
-            let scene = Scene::with(in_plenty(AGENTS, request)?)?;
-            processor_time(&scene, Work::Claims { agents: AGENTS }, request)
-        }
-        ("claim", "") => claimed(AGENTS, request),
-        ("claim", _) => claimed(agents.ok_or_else(|| request.unknown())?, request),
-        ("latency", "") => latency(500, request),
-        ("latency", "p99") => latency(990, request),
-        ("idle", "") => idle(),
+        Some("latency") => latency(figure, request),
+        Some("idle") => idle(),
         _ => Err(request.unknown()),
+    }
+}
+
+/// What is said of a load.
+#[derive(Clone, Copy, Debug)]
+enum Figure {
+    /// Requests a second.
+    Rate,
+    /// Requests for each second of processor time of the server.
+    ProcessorTime,
+    /// How long the slowest of a hundred takes, at so many a second; as many as there are in a
+    /// row that has a rate of its own.
+    P99(Option<f64>),
+}
+
+impl Figure {
+    fn parse(word: &str) -> Result<Option<Self>, Failure> {
+        Ok(match word {
+            "processor time" => Some(Self::ProcessorTime),
+            "p99" => Some(Self::P99(None)),
+            _ => {
+                let rate = word.strip_prefix("p99 at ").and_then(|word| word.strip_suffix("/s"));
+                rate.map(str::parse).transpose()?.map(|rate| Self::P99(Some(rate)))
+            }
+        })
     }
 }
 
@@ -87,83 +100,82 @@ fn batch(peer: &str) -> Option<u32> {
     }
 }
 
-/// A server, with its data.
+/// A server with its data, and what it is asked.
 struct Scene {
     server: Server,
+    work: Work,
     _data: Option<TempDir>,
 }
 
 impl Scene {
-    /// A relay with mailboxes, or a limit.
-    fn accepting(peer: &str) -> Result<Self, Failure> {
-        if peer.is_empty() {
-            return Self::with(Content { mailboxes: MAILBOXES, ..Content::default() });
+    /// Frames for a relay with mailboxes that nobody reads, or for a limit.
+    fn accepting(peer: &str, agents: Option<u32>) -> Result<Self, Failure> {
+        let mailboxes = agents.unwrap_or(MAILBOXES);
+        let work = Work::Messages { mailboxes, own: false };
+        if !peer.is_empty() {
+            return Ok(Self { server: Server::limit(peer)?, work, _data: None });
         }
-        Ok(Self { server: Server::limit(peer)?, _data: None })
+        Self::with(Content { mailboxes, agents: agents.unwrap_or(0), keys: 1 }, work)
+    }
+
+    /// Claims of agents with a key of each kind for every one of them.
+    fn claimed(agents: u32, request: &Request) -> Result<Self, Failure> {
+        let mut most = 0_u32;
+        for time in [warm_up(request), request.time] {
+            most = most.saturating_add(claims::most(time)?.saturating_mul(PROCESSES));
+        }
+        let content = Content { mailboxes: 0, agents, keys: most.div_ceil(agents.max(1)) };
+        Self::with(content, Work::Claims { agents })
     }
 
     /// A relay that holds all this.
-    fn with(content: Content) -> Result<Self, Failure> {
+    fn with(content: Content, work: Work) -> Result<Self, Failure> {
         server::raise_open_files()?;
         let folder = server::folder()?;
         let data = folder.path().join("relay");
         fill_folder(&data, content)?;
-        Ok(Self { server: Server::relay(&data)?, _data: Some(folder) })
+        Ok(Self { server: Server::relay(&data)?, work, _data: Some(folder) })
+    }
+
+    fn crew(&self, processes: u32, connections: usize, work: Work) -> Result<Crew, Failure> {
+        Crew::start(self.server.address, processes, connections, work)
+    }
+
+    fn measure(&self, figure: Figure, request: &Request) -> Result<f64, Failure> {
+        let rate = match figure {
+            Figure::P99(rate) => Some(rate.ok_or_else(|| request.unknown())?),
+            Figure::Rate | Figure::ProcessorTime => None,
+        };
+        let mut crew = self.crew(PROCESSES, CONNECTIONS, self.work)?;
+        whole(crew.run(rate, warm_up(request))?)?;
+        let before = self.server.usage()?.busy;
+        let report = whole(crew.run(rate, request.time)?)?;
+        let busy = self.server.usage()?.busy - before;
+        Ok(match figure {
+            Figure::Rate => report.rate(),
+            Figure::ProcessorTime => report.rate() * report.took.as_secs_f64() / busy,
+            Figure::P99(_) => millis(report.answers.histogram().per_mille(990)),
+        })
     }
 }
 
-/// Frames that are accepted, with nobody who reads: so many a second, or as fast as they are.
-fn accepts(
-    scene: &Scene,
-    mailboxes: u32,
-    request: &Request,
-    rate: Option<f64>,
-) -> Result<Report, Failure> {
-    let work = Work::Messages { mailboxes, own: false };
-    let mut crew = Crew::start(scene.server.address, PROCESSES, CONNECTIONS, work)?;
-    whole(crew.run(rate, request.time / 4)?)?;
-    whole(crew.run(rate, request.time)?)
+fn warm_up(request: &Request) -> Duration {
+    request.time / 4
 }
 
-/// Requests that are answered for each second of processor time of the relay.
-fn processor_time(scene: &Scene, work: Work, request: &Request) -> Result<f64, Failure> {
-    let mut crew = Crew::start(scene.server.address, PROCESSES, CONNECTIONS, work)?;
-    whole(crew.run(None, request.time / 4)?)?;
-    let before = scene.server.usage()?.busy;
-    let report = whole(crew.run(None, request.time)?)?;
-    let busy = scene.server.usage()?.busy - before;
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let done = report.done as f64;
-    Ok(done / busy)
-}
-
-/// Agents with a key of each kind for every claim.
-fn in_plenty(agents: u32, request: &Request) -> Result<Content, Failure> {
-    let mut most = 0_u32;
-    for time in [request.time / 4, request.time] {
-        most = most.saturating_add(claims::most(time)?.saturating_mul(PROCESSES));
-    }
-    Ok(Content { mailboxes: 0, agents, keys: most.div_ceil(agents.max(1)) })
-}
-
-/// Claims a second, each of a key of each kind.
-fn claimed(agents: u32, request: &Request) -> Result<f64, Failure> {
-    let scene = Scene::with(in_plenty(agents, request)?)?;
-    let work = Work::Claims { agents };
-    let mut crew = Crew::start(scene.server.address, PROCESSES, CONNECTIONS, work)?;
-    whole(crew.run(None, request.time / 4)?)?;
-    Ok(whole(crew.run(None, request.time)?)?.rate())
-}
-
-/// How long it takes until a message is read, in milliseconds: so many of a thousand take no
-/// longer.
-fn latency(per_mille: u64, request: &Request) -> Result<f64, Failure> {
-    let scene = Scene::with(Content::default())?;
+/// How long it takes until a message is read, in milliseconds.
+fn latency(figure: Figure, request: &Request) -> Result<f64, Failure> {
+    let per_mille = match figure {
+        Figure::Rate => 500,
+        Figure::P99(None) => 990,
+        _ => return Err(request.unknown()),
+    };
     let work = Work::Messages { mailboxes: READERS, own: true };
-    let mut crew = Crew::start(scene.server.address, PROCESSES, READ_CONNECTIONS, work)?;
-    whole(crew.run(Some(READ_RATE), request.time / 4)?)?;
+    let scene = Scene::with(Content::default(), work)?;
+    let mut crew = scene.crew(PROCESSES, READ_CONNECTIONS, work)?;
+    whole(crew.run(Some(READ_RATE), warm_up(request))?)?;
     let report = whole(crew.run(Some(READ_RATE), request.time)?)?;
-    if !sealwire_bench::load::Tally::from(crew.end()?.tally).is_good() {
+    if !Tally::from(crew.end()?.tally).is_good() {
         return Err("a message was lost, or came twice".into());
     }
     Ok(millis(report.deliveries.histogram().per_mille(per_mille)))
@@ -174,9 +186,10 @@ fn latency(per_mille: u64, request: &Request) -> Result<f64, Failure> {
 fn idle() -> Result<f64, Failure> {
     let files = server::raise_open_files()?.saturating_sub(OTHER_FILES);
     let streams = IDLE.min(u32::try_from(files).unwrap_or(u32::MAX));
-    let scene = Scene::with(Content { mailboxes: streams, ..Content::default() })?;
+    let work = Work::Messages { mailboxes: streams, own: false };
+    let scene = Scene::with(Content { mailboxes: streams, ..Content::default() }, work)?;
     let open = |mailboxes| {
-        let mut crew = Crew::start(scene.server.address, PROCESSES, 0, Work::Idle { mailboxes })?;
+        let mut crew = scene.crew(PROCESSES, 0, Work::Idle { mailboxes })?;
         crew.run(None, SETTLED)?;
         Ok::<_, Failure>((crew, scene.server.usage()?.memory))
     };
@@ -184,8 +197,7 @@ fn idle() -> Result<f64, Failure> {
     let (crew, before) = open(streams / 100)?;
     drop(crew);
     let (_crew, after) = open(streams)?;
-    let work = Work::Messages { mailboxes: streams, own: false };
-    let mut senders = Crew::start(scene.server.address, 1, READ_CONNECTIONS, work)?;
+    let mut senders = scene.crew(1, READ_CONNECTIONS, work)?;
     whole(senders.run(Some(READ_RATE), SETTLED)?)?;
     #[expect(clippy::cast_precision_loss, reason = "below 2^52 bytes")]
     let bytes = after.saturating_sub(before) as f64;

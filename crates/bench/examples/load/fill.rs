@@ -1,6 +1,6 @@
 //! Fills a store before a relay runs over it.
 
-use std::{ops::Range, path::Path};
+use std::path::Path;
 
 use futures_util::future::try_join_all;
 use sealwire::core::kdf;
@@ -27,7 +27,7 @@ const ML_KEM: (Kind, usize, u32) = (Kind::MlKem, 1350, 20);
 const DAY: u64 = 24 * 60 * 60;
 
 /// Calls of the store that are under way at a time: they share transactions.
-const TOGETHER: u32 = 512;
+const TOGETHER: usize = 512;
 
 /// What a relay holds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,19 +48,22 @@ pub(crate) fn fill_folder(folder: &Path, content: Content) -> Result<(), Failure
 /// Fills an empty store.
 pub(crate) async fn fill(store: &impl Store, content: Content) -> Result<(), Failure> {
     let Content { mailboxes, agents, keys } = content;
-    for part in parts(mailboxes) {
-        try_join_all(part.map(|number| make_mailbox(store, number))).await?;
+    for part in sorted(mailboxes, |number| *Owner::new(*number).receive.as_bytes()).chunks(TOGETHER)
+    {
+        try_join_all(part.iter().map(|number| make_mailbox(store, *number))).await?;
     }
-    for part in parts(agents) {
-        try_join_all(part.map(|number| publish(store, number, keys))).await?;
+    for part in sorted(agents, |number| people::device_hash(*number)).chunks(TOGETHER) {
+        try_join_all(part.iter().map(|number| publish(store, *number, keys))).await?;
     }
     Ok(())
 }
 
-/// All numbers below `end`, as many at a time as share a transaction.
-fn parts(end: u32) -> impl Iterator<Item = Range<u32>> {
-    let first = move |part: u32| part.saturating_mul(TOGETHER).min(end);
-    (0..end.div_ceil(TOGETHER)).map(move |part| first(part)..first(part.saturating_add(1)))
+/// All numbers below `end`, in the order of the keys that they are kept under: in another, each
+/// row would be written with a page of its own, and a million take an hour.
+fn sorted<K: Ord>(end: u32, key: impl FnMut(&u32) -> K) -> Vec<u32> {
+    let mut numbers: Vec<u32> = (0..end).collect();
+    numbers.sort_by_cached_key(key);
+    numbers
 }
 
 async fn make_mailbox(store: &impl Store, number: u32) -> Result<(), Failure> {

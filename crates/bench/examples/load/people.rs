@@ -185,6 +185,12 @@ pub(crate) fn device(number: u32) -> Device {
     Device { agent, number: 0 }
 }
 
+/// What the store in SQLite keeps the device of an agent under.
+pub(crate) fn device_hash(number: u32) -> [u8; 32] {
+    let Device { agent, number } = device(number);
+    kdf::sha256(&[&number.to_be_bytes(), agent.as_str().as_bytes()])
+}
+
 /// A request's head, but for what is special to it.
 fn head(host: &str, operation: &Operation, body_len: usize) -> Vec<u8> {
     let (method, target) = (operation.method(), operation.target());
