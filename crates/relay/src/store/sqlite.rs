@@ -312,7 +312,9 @@ impl Mailboxes for SqliteStore {
     ) -> Pending<'a, Outcome> {
         let (id, mailbox) = (*id, copy(mailbox));
         Box::pin(
-            self.write(SMALL, move |desk, connection| desk.create(connection, now, &id, &mailbox)),
+            self.write(3 * PAGE, move |desk, connection| {
+                desk.create(connection, now, &id, &mailbox)
+            }),
         )
     }
 
