@@ -57,6 +57,12 @@ struct Request {
     patience: u64,
 }
 
+/// What a request of any release has.
+#[derive(Deserialize)]
+struct Release {
+    version: u8,
+}
+
 /// What it is told.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case", deny_unknown_fields)]
@@ -171,14 +177,17 @@ async fn serve_one(mail: &Mail, stream: UnixStream) {
 
 /// Reads a request.
 async fn request(from: &mut BufReader<OwnedReadHalf>) -> Result<Outgoing, Failure> {
-    let line = line(from).await.map_err(|error| Failure::other(error.to_string()))?;
-    let request: Request = serde_json::from_str(&line)
-        .map_err(|error| Failure::other(format!("this is not a request: {error}")))?;
-    let Request { version, peer, name, parts, length, patience } = request;
+    let line = line(from).await;
+    let line = line.map_err(|error| Failure::other(format!("the request was cut: {error}")))?;
+    let other =
+        |error: serde_json::Error| Failure::other(format!("this is not a request: {error}"));
+    let Release { version } = serde_json::from_str(&line).map_err(other)?;
     if version != VERSION {
         let message = "the agent that runs is of another release than this command";
         return Err(Failure::other(message).hint("start it again"));
     }
+    let request: Request = serde_json::from_str(&line).map_err(other)?;
+    let Request { version: _, peer, name, parts, length, patience } = request;
     Ok(Outgoing {
         peer: AgentId::parse(&peer)?,
         name,

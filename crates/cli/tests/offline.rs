@@ -11,6 +11,9 @@ mod common;
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
+    io::{Read, Write},
+    net::Shutdown,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
     thread,
     time::Duration,
@@ -230,6 +233,14 @@ fn a_handler_answers_while_its_agent_waits_for_more() {
     assert_eq!(at(&relay, &alice, &["recv", "--out", &out]).run(b"").code, 0);
     assert_eq!(files(Path::new(&out)), HashMap::from([(sha256(&[&long]), 1)]));
 
+    // A long one goes through the command too, and its answer from a pipe to a pipe.
+    let long = file(alice.home(), "long", &[b'a'; 100_000]);
+    id_of(&at(&relay, &alice, &["send", &bob.id, &long, "--json"]).run(b""));
+    waiting.event("handled");
+    let got = at(&relay, &alice, &["recv"]).run(b"");
+    assert!(got.code == 0 && got.stdout == [b'A'; 100_000], "{}", got.stderr);
+    assert_eq!(fs::read_dir(alice.file("incoming")).expect("there").count(), 0);
+
     // A hangup builds the agent anew, and it goes on.
     waiting.signal(Signal::HUP);
     waiting.event("waiting");
@@ -249,6 +260,23 @@ fn waits_for_the_peer(sender: &mut Running) {
     while !reason(&sender.event("progress")) {}
 }
 
+/// As if it had been killed when the file was in its place, and acknowledged.
+fn remains_of_a_crash_are_removed(relay: &Relay, agent: &Agent, out: &Path) {
+    let place = fs::read_dir(out).expect("there").next().expect("a file").expect("there").path();
+    let name = place.file_name().expect("a name").to_str().expect("text");
+    fs::hard_link(&place, out.join(format!(".{name}.part"))).expect("linked");
+    // What was never put into its place may be another agent's, at work.
+    let other = format!(".{}.part", name.replace(|character| character != '-', "a"));
+    fs::write(out.join(&other), "not whole").expect("written");
+    let args = ["recv", "--out", out.to_str().expect("text")];
+    assert_eq!(at(relay, agent, &args).run(b"").code, 0);
+    let mut left: Vec<_> =
+        fs::read_dir(out).expect("there").map(|entry| entry.expect("there").file_name()).collect();
+    left.sort_unstable();
+    assert_eq!(left, [other.as_str(), name]);
+}
+
+// attack T26
 #[test]
 fn a_file_arrives_bit_for_bit_through_kills_of_relay_and_agents() {
     let mut relay = Relay::start();
@@ -285,6 +313,7 @@ fn a_file_arrives_bit_for_bit_through_kills_of_relay_and_agents() {
     until(|| (fs::read_dir(&out).expect("there").count() == 1).then_some(()));
     receiver.terminate();
     assert_eq!(receiver.wait().code, 0);
+    remains_of_a_crash_are_removed(&relay, &bob, Path::new(&out));
     assert_ne!(id_of(&start().wait()), id_of(&sent));
 }
 
@@ -319,6 +348,58 @@ fn what_was_acknowledged_arrives_once_though_the_relay_is_killed_in_a_loop() {
     let arrived =
         until(|| Some(files(Path::new(&out))).filter(|found| found.len() >= expected.len()));
     assert!(arrived == expected, "{} of {}", arrived.len(), expected.len());
+}
+
+/// What an agent that runs answers to these bytes.
+fn answer(agent: &Agent, bytes: &[u8]) -> String {
+    let mut stream = UnixStream::connect(agent.file("socket")).expect("it listens");
+    stream.write_all(bytes).expect("it reads");
+    stream.shutdown(Shutdown::Write).expect("shut");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    answer
+}
+
+#[test]
+fn an_agent_that_runs_refuses_what_is_no_request_and_goes_on() {
+    let relay = Relay::start();
+    let (alice, bob) = known_at(&relay);
+    let mut waiting = at(&relay, &alice, &["recv", "--wait", "--json"]).start(None);
+    waiting.event("waiting");
+    let mode = fs::metadata(alice.file("socket")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o077, 0);
+    let request = |peer: &str, version: u8| {
+        format!(
+            "{{\"version\":{version},\"peer\":\"{peer}\",\"name\":null,\"parts\":false,\
+             \"length\":null,\"patience\":0}}\n"
+        )
+        .into_bytes()
+    };
+    let good = request(&bob.id, 1);
+    let piece = |length: u32, bytes: &[u8]| [&length.to_be_bytes(), bytes].concat();
+    for (what, bytes, said) in [
+        ("nothing", vec![], "the request was cut"),
+        ("no line", vec![b'x'; 16 * 1024], "the request was cut"),
+        ("no JSON", b"hello\n".to_vec(), "this is not a request"),
+        ("a stranger's release", request(&bob.id, 2), "another release"),
+        ("no id", request("bob", 1), "failed"),
+        (
+            "an agent that is not pinned",
+            [request(&Agent::new().id, 1), piece(0, b"")].concat(),
+            "failed",
+        ),
+        ("a message that is cut", [good.clone(), piece(9, b"hel")].concat(), ""),
+        ("a message without its end", [good.clone(), piece(5, b"hello")].concat(), ""),
+        ("a piece that is too long", [good.clone(), piece(u32::MAX, b"hello")].concat(), ""),
+    ] {
+        let answer = answer(&alice, &bytes);
+        assert!(answer.contains(said) && !answer.contains("\"sent\""), "{what}: {answer}");
+        assert!(!said.is_empty() || answer.is_empty(), "{what}: {answer}");
+    }
+    let whole = [good, piece(5, b"hello"), piece(0, b"")].concat();
+    assert!(answer(&alice, &whole).contains("\"sent\""));
+    let got = recv(&relay, &bob);
+    assert_eq!((got.len(), &got[0]["text"]), (1, &"hello".into()), "the others were not sent");
 }
 
 #[test]
