@@ -74,8 +74,10 @@ impl Sending {
 fn digest(peer: &AgentId, file: &Path) -> io::Result<String> {
     let path = fs::canonicalize(file)?;
     let found = fs::metadata(&path)?;
-    let numbers = [found.len(), found.mtime().unsigned_abs(), found.mtime_nsec().unsigned_abs()];
-    let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+    // The second time is one that programs cannot set: it shows a change behind the first.
+    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+    let times = times.into_iter().flat_map(i64::to_be_bytes);
+    let numbers: Vec<u8> = found.len().to_be_bytes().into_iter().chain(times).collect();
     let path = path.as_os_str().as_encoded_bytes();
     Ok(hex(&kdf::sha256(&[&numbers, peer.as_str().as_bytes(), &[0], path])))
 }
@@ -119,6 +121,8 @@ fn read(home: &Home) -> Result<Book, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
@@ -143,6 +147,12 @@ mod tests {
         let third = begin(&peer, now).name;
         fs::write(&file, "three").expect("written");
         assert_ne!(begin(&peer, now).name, third, "another file");
+        let fourth = begin(&peer, now).name;
+        let times = fs::metadata(&file).expect("there").modified().expect("a time");
+        fs::write(&file, "seven").expect("written");
+        let written = File::options().append(true).open(&file).expect("there");
+        written.set_modified(times).expect("set back");
+        assert_ne!(begin(&peer, now).name, fourth, "another file that says that it is not");
         assert_eq!(
             Sending::begin(&home, &peer, Path::new("/none"), now).expect_err("none").exit(),
             crate::error::Exit::Failed

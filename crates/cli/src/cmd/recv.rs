@@ -26,7 +26,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = Exit::TABLE)]
 pub(crate) struct Args {
-    /// Go on with messages as they come, until SIGINT or SIGTERM
+    /// Go on with messages as they come, until SIGINT or SIGTERM. Once a day, and at SIGHUP, the
+    /// agent is built anew, which signs a card that is due
     #[arg(long)]
     wait: bool,
     /// Write each message to a file in this directory, which must be there; a long one appears

@@ -105,7 +105,7 @@ impl Outlet<'_> {
                 part.write(0, payload)?;
                 let place = part.publish()?;
                 part.remove()?;
-                self.file(about, payload.len() as u64, &place)
+                self.file(about, payload.len() as u64, &place).await
             }
             Sink::Command(command) => {
                 let mut child = self.start(command, about, Stdio::piped())?;
@@ -136,7 +136,7 @@ impl Outlet<'_> {
         part: &Part,
     ) -> Result<(), Failure> {
         match self.sink {
-            Sink::Files(_) => self.file(about, bytes, &part.publish()?),
+            Sink::Files(_) => self.file(about, bytes, &part.publish()?).await,
             Sink::Print => {
                 self.output.event(&Event::message(about, bytes));
                 let (output, path) = (self.output, part.path());
@@ -168,12 +168,14 @@ impl Outlet<'_> {
         driver::blocking(move || output.content(&payload)).await
     }
 
-    fn file(&self, about: &About<'_>, bytes: u64, path: &Path) -> Result<(), Failure> {
-        if !self.output.is_json() {
-            self.output.event(&Event::message(about, bytes));
+    async fn file(&self, about: &About<'_>, bytes: u64, path: &Path) -> Result<(), Failure> {
+        let output = self.output;
+        if !output.is_json() {
+            output.event(&Event::message(about, bytes));
         }
         let content = Content::File(path.to_string_lossy().into_owned());
-        self.output.result(&Printed::new(about, bytes, content))
+        let printed = Printed::new(about, bytes, content);
+        driver::blocking(move || output.result(&printed)).await
     }
 
     fn start(
