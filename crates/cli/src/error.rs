@@ -251,10 +251,14 @@ fn state_failure(error: &store::Error) -> Failure {
 }
 
 fn delivery_failure(error: &DeliveryError) -> Failure {
-    let message = error.to_string();
-    if matches!(error, DeliveryError::Full) {
-        return Failure::new(Exit::Later, "a peer's mailbox is full until it reads");
-    }
+    let message = match error {
+        DeliveryError::Full => {
+            return Failure::new(Exit::Later, "a peer's mailbox is full until it reads");
+        }
+        // The delivery is the relay, of which it says the same.
+        DeliveryError::Unreachable(cause) => cause.to_string(),
+        _ => error.to_string(),
+    };
     match error.is_retryable() {
         true => Failure::new(Exit::Later, message)
             .hint("`sealwire doctor` says what is wrong with the relay"),

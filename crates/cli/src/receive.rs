@@ -175,9 +175,11 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    /// Tells once what keeps messages from coming.
+    /// Tells once what keeps messages from coming. The cause behind the colon may change from one
+    /// attempt to the next.
     fn is_in_trouble(&mut self, failure: &Failure) {
-        let trouble = State::InTrouble(failure.message().to_owned());
+        let what = failure.message().split(": ").next().unwrap_or_default();
+        let trouble = State::InTrouble(what.to_owned());
         if self.state != trouble {
             self.state = trouble;
             self.tell(Event::Warning { message: failure.message().to_owned() });
