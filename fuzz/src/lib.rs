@@ -12,6 +12,8 @@ pub mod agents;
 pub mod core;
 #[path = "../../crates/custody/tests/corpus.rs"]
 pub mod custody;
+#[path = "../../crates/envelope/tests/corpus.rs"]
+pub mod envelope;
 #[path = "../../crates/hybrid/tests/corpus.rs"]
 pub mod hybrid;
 #[path = "../../crates/identity/tests/corpus.rs"]

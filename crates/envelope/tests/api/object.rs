@@ -113,6 +113,30 @@ fn chunks_that_are_moved_dropped_repeated_or_added_are_refused() {
 
 // ENV-12
 #[test]
+fn opening_appends_all_of_an_object_or_nothing() {
+    let plaintext = content(3 * CHUNK_LEN + 100);
+    let kek = kek(1);
+    let stored = seal(&kek, Suite::AesGcm, 7, &plaintext);
+    let draft = Draft::new(Suite::AesGcm, &context(), &mut SeededRng::new(7)).unwrap();
+    let mut body = b"before".to_vec();
+    let sealed = draft.seal_into(&stored.record, &plaintext, &mut body).unwrap();
+    assert_eq!(sealed.plaintext_len(), plaintext.len() as u64);
+    assert!(body == [b"before", &stored.body[..]].concat());
+
+    let unlocked = unlock(&kek, &stored, &tenant("acme")).unwrap();
+    let mut out = b"before".to_vec();
+    unlocked.open_into(&stored.body, &mut out).unwrap();
+    assert!(out == [b"before", &plaintext[..]].concat());
+    for at in [0, stored.body.len() - 1] {
+        let mut changed = stored.body.clone();
+        changed[at] ^= 1;
+        assert_eq!(unlocked.open_into(&changed, &mut out), Err(Error::Open));
+        assert_eq!(out.len(), 6 + plaintext.len());
+    }
+}
+
+// ENV-12
+#[test]
 fn an_opener_that_has_failed_gives_nothing_more() {
     let plaintext = content(3 * CHUNK_LEN + 100);
     let kek = kek(1);

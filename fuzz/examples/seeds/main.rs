@@ -1,6 +1,8 @@
 //! Writes the seeds of every target into `corpus/`: what honest agents write, and what is
 //! almost that. The same in every run: `cargo run --example seeds` after a change of format.
 
+mod envelope;
+
 use std::{error::Error, fs, io, path::Path, sync::Arc};
 
 use sealwire::{
@@ -66,6 +68,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     relay_bodies()?;
     relay_streams()?;
     relay_texts()?;
+    envelope::objects()?;
+    envelope::keys()?;
+    envelope::audit(&alice)?;
     Ok(())
 }
 
@@ -318,7 +323,7 @@ fn endpoints() -> io::Result<()> {
 }
 
 fn key_files() -> io::Result<()> {
-    let hex = include_str!("../../crates/custody/tests/vectors/key-file-v1.hex").trim_ascii();
+    let hex = include_str!("../../../crates/custody/tests/vectors/key-file-v1.hex").trim_ascii();
     let (digits, _) = hex.as_bytes().as_chunks();
     let digit = |digit: u8| char::from(digit).to_digit(16).map_or(0, |value| value as u8);
     let file: Vec<u8> = digits.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)).collect();
