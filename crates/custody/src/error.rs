@@ -41,6 +41,9 @@ pub enum Error {
     /// The file now holds the keys of another agent than when it was opened.
     #[error("{} now holds the keys of another agent", .0.display())]
     OtherIdentity(PathBuf),
+    /// The file now holds another key than when it was opened.
+    #[error("{} now holds another key", .0.display())]
+    OtherKey(PathBuf),
     /// The bytes are not a key file, or not a whole one.
     #[error("{}{}", .0, hint(.0))]
     Decode(#[from] DecodeError),
@@ -56,6 +59,9 @@ pub enum Error {
     /// Keys and randomness.
     #[error(transparent)]
     Core(#[from] sealwire_core::Error),
+    /// Keys that wrap.
+    #[error(transparent)]
+    Envelope(#[from] sealwire_envelope::Error),
     /// The caller broke a documented rule.
     #[error("misuse: {0}")]
     Misuse(&'static str),

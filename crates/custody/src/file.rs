@@ -1,15 +1,9 @@
 //! The key store in a file: the driver that reads and writes it.
 
 use core::fmt;
-use std::{
-    fs::{self, File},
-    io::Read,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use rand_core::TryCryptoRng;
-use rustix::fs::{Mode, OFlags};
 use sealwire_core::{
     Error as CoreError, KeyStore, MemoryKeyStore,
     kem::{KemCiphertext, SharedSecret},
@@ -18,14 +12,7 @@ use sealwire_core::{
     label::Context,
 };
 
-use crate::{
-    Error, KeyFile, Params, Passphrase,
-    atomic::{self, FileLock},
-};
-
-/// Permission bits of a key file: for the owner alone.
-// KEY-12
-const MODE: u32 = 0o600;
+use crate::{Error, KeyFile, Params, Passphrase, atomic::FileLock, private};
 
 /// The private keys of one agent, in a file sealed under a passphrase.
 ///
@@ -63,15 +50,11 @@ impl FileKeyStore {
         rng: &mut R,
     ) -> Result<Self, Error> {
         let path = path.as_ref();
-        let name = path.file_name().ok_or(Error::Misuse("a path without a file name"))?;
-        atomic::refuse_existing(path)?;
+        private::refuse_unusable(path)?;
         let seeds = KeySeeds::generate(rng)?;
         let file = KeyFile::seal(&seeds, passphrase, params, rng)?;
         let keys = MemoryKeyStore::from_seeds(&seeds)?;
-        let directory = atomic::or_current(path.parent().unwrap_or(Path::new("")));
-        atomic::create_private_directory(directory)?;
-        let path = resolve(directory)?.join(name);
-        atomic::create_atomic(&path, &file.to_bytes(), MODE)?;
+        let path = private::create(path, &file.to_bytes())?;
         Ok(Self { path, keys })
     }
 
@@ -82,8 +65,7 @@ impl FileKeyStore {
     /// that is cut short or no key file, [`Error::Permissions`] when others may read it,
     /// [`Error::NotAFile`], [`Error::Memory`], [`Error::Io`].
     pub fn open(path: impl AsRef<Path>, passphrase: &Passphrase) -> Result<Self, Error> {
-        // The file itself and not a link to it is what will be replaced.
-        let path = resolve(path.as_ref())?;
+        let path = private::resolve(path.as_ref())?;
         let keys = MemoryKeyStore::from_seeds(&read(&path)?.open(passphrase)?)?;
         Ok(Self { path, keys })
     }
@@ -92,7 +74,7 @@ impl FileKeyStore {
     /// number. Sets that other processes added since are taken over.
     ///
     /// # Errors
-    /// As [`FileKeyStore::open`] and [`atomic::write_atomic`]; [`Error::OtherIdentity`];
+    /// As [`FileKeyStore::open`] and [`write_atomic`](crate::atomic::write_atomic); [`Error::OtherIdentity`];
     /// [`Error::Core`] when the generator fails or no further set is kept. This store then
     /// goes on with the keys that it had.
     pub fn rotate_exchange_keys<R: TryCryptoRng + ?Sized>(
@@ -144,7 +126,7 @@ impl FileKeyStore {
         if after.repeats(&before) {
             return Err(CoreError::Randomness.into());
         }
-        lock.replace(&after.to_bytes(), MODE)?;
+        lock.replace(&after.to_bytes(), private::MODE)?;
         self.keys = keys;
         Ok(changed)
     }
@@ -193,27 +175,6 @@ impl fmt::Debug for FileKeyStore {
     }
 }
 
-fn resolve(path: &Path) -> Result<PathBuf, Error> {
-    fs::canonicalize(path).map_err(Error::io("open", path))
-}
-
 fn read(path: &Path) -> Result<KeyFile, Error> {
-    // Non-blocking, for a pipe under this name would wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from);
-    let file = file.map_err(Error::io("open", path))?;
-    let metadata = file.metadata().map_err(Error::io("read", path))?;
-    if !metadata.is_file() {
-        return Err(Error::NotAFile(path.to_owned()));
-    }
-    // KEY-12
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(Error::Permissions { path: path.to_owned(), mode });
-    }
-    // KEY-2: one byte more than the bound shows that it is exceeded.
-    let bound = u64::try_from(KeyFile::MAX_LEN).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::with_capacity(KeyFile::MAX_LEN);
-    file.take(bound).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
-    KeyFile::from_bytes(&bytes)
+    KeyFile::from_bytes(&private::read(path, KeyFile::MAX_LEN)?)
 }

@@ -8,6 +8,7 @@ mod aws;
 mod driver;
 #[cfg(feature = "http")]
 mod http;
+mod local;
 #[cfg(feature = "http")]
 mod retry;
 #[cfg(feature = "http")]
@@ -19,5 +20,6 @@ mod vault;
 pub use aws::{AwsCredentials, AwsKms, AwsSettings};
 #[cfg(feature = "http")]
 pub use http::HttpSettings;
+pub use local::KekFile;
 #[cfg(feature = "vault")]
 pub use vault::{VaultKms, VaultSettings, VaultToken};

@@ -77,7 +77,9 @@ mod format;
 pub mod kms;
 mod params;
 mod passphrase;
+mod private;
 mod rng;
+mod sealed;
 
 pub use error::Error;
 pub use file::FileKeyStore;

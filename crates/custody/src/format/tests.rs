@@ -22,9 +22,9 @@ fn key() -> Secret<32> {
 
 /// Sealed with [`key`], so that a test can open it thousands of times.
 fn sample(sets: usize) -> KeyFile {
-    let unsealed =
-        KeyFile { params: Params::MIN, salt: [3; 16], nonce: [4; 24], sealed: Vec::new() };
-    unsealed.seal_with(&key(), &seeds(sets)).expect("seals")
+    let (params, salt, nonce) = (Params::MIN, [3; 16], [4; 24]);
+    let unsealed = SealedFile { kind: &KIND, params, salt, nonce, sealed: Vec::new() };
+    KeyFile(unsealed.seal_with(&key(), seeds(sets).to_bytes()).expect("seals"))
 }
 
 /// With each field of the header in the given state.
@@ -160,7 +160,7 @@ fn parameters_outside_the_bounds_are_refused() {
 fn a_wrong_key_and_a_changed_file_give_one_error() {
     let wrong = Secret::init_with(|bytes| bytes.fill(8));
     let mut changed = sample(1);
-    changed.sealed[20] ^= 1;
+    changed.0.sealed[20] ^= 1;
     for opened in [sample(1).open_with(&wrong), changed.open_with(&key())] {
         let error = opened.expect_err("refused");
         assert!(matches!(error, Error::Open));

@@ -217,6 +217,7 @@ async fn key_material_that_is_not_told_apart_has_one_name() {
     assert_eq!(unwrapped(&kms, &wrapped, &w()).await, [7; 32]);
 }
 
+// attack T27
 // KMS-23: an alias that was moved, or another account's key.
 #[tokio::test]
 async fn the_answer_of_another_key_is_refused() {

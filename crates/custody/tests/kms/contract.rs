@@ -61,7 +61,7 @@ pub(crate) async fn comes_back(service: &mut impl Service) {
     }
 }
 
-// attack T27
+// attack T12
 // KMS-10
 pub(crate) async fn bound(service: &mut impl Service) {
     let kms = service.kms();
@@ -77,7 +77,7 @@ pub(crate) async fn bound(service: &mut impl Service) {
     }
 }
 
-// attack T27
+// attack T12, T27
 // KMS-6
 pub(crate) async fn changed(service: &mut impl Service) {
     let kms = service.kms();
@@ -102,7 +102,7 @@ pub(crate) async fn changed(service: &mut impl Service) {
     }
 }
 
-// attack T27
+// attack T12
 // KMS-6: whoever writes key records may name a key of their own.
 pub(crate) async fn another_key(service: &mut impl Service) {
     let kms = service.kms();

@@ -49,6 +49,7 @@ async fn refusals(service: &impl Faulty, fault: Fault) -> Vec<KmsError> {
     ]
 }
 
+// attack T27
 // KMS-9: what was done is done again, and comes to the same.
 pub(crate) async fn dropped(service: impl Faulty) {
     for fault in [Fault::DropAfterApply, Fault::CutAnswer] {
@@ -68,6 +69,7 @@ pub(crate) async fn dropped(service: impl Faulty) {
     }
 }
 
+// attack T27
 // KMS-9
 pub(crate) async fn down(service: impl Faulty) {
     let started = Instant::now();
@@ -79,6 +81,7 @@ pub(crate) async fn down(service: impl Faulty) {
     assert!((12..60).contains(&asked), "{asked} calls");
 }
 
+// attack T27
 // KMS-9
 pub(crate) async fn slow(service: impl Faulty) {
     let started = Instant::now();
@@ -88,6 +91,7 @@ pub(crate) async fn slow(service: impl Faulty) {
     assert!(started.elapsed() < 2 * quick().deadline, "{:?}", started.elapsed());
 }
 
+// attack T27
 // KMS-9
 pub(crate) async fn throttled(service: impl Faulty) {
     let (kms, fake) = (service.kms(), service.fake());
@@ -105,6 +109,7 @@ pub(crate) async fn throttled(service: impl Faulty) {
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
+// attack T27
 // KMS-4, KMS-5
 pub(crate) async fn lies(service: impl Faulty) {
     let secret = Base64::encode_string(dek(7).expose());

@@ -12,5 +12,6 @@ mod aws;
 mod contract;
 mod fake;
 mod faults;
+mod local;
 mod logs;
 mod vault;
