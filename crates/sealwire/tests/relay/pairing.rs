@@ -4,7 +4,7 @@ use core::future::{Future, pending, ready};
 use std::{sync::Arc, time::Duration};
 
 use sealwire::{
-    Agent, Error,
+    Agent, Clock, Error, SystemClock,
     core::{Timestamp, keys::SigningKey},
     custody::system_rng,
     delivery::DeliveryError,
@@ -31,8 +31,13 @@ type Pairing = JoinSet<Result<Paired, Error>>;
 
 impl Side {
     fn new(rig: &Rig, seed: u64) -> Self {
+        Self::with_deadline(rig, seed, Duration::from_secs(2))
+    }
+
+    /// One whose client gives a call up after so long.
+    fn with_deadline(rig: &Rig, seed: u64, deadline: Duration) -> Self {
         let mut settings = Settings::default();
-        settings.deadline = Duration::from_secs(2);
+        settings.deadline = deadline;
         settings.pause = Duration::from_millis(20);
         let agent = Agent::builder(keys(seed)).build().expect("an agent");
         Self { agent, client: Client::new(rig.url(), None, settings).expect("a client") }
@@ -86,9 +91,15 @@ async fn leave(client: &Client, code: Code, reader: Role, number: u8, frame: &[u
 
 /// Reads the first message of a role, as anybody can who has the code.
 async fn first(client: &Client, code: Code, reader: Role) -> Vec<u8> {
+    behind(client, code, reader, 0).await
+}
+
+/// Reads the first message behind a sequence.
+async fn behind(client: &Client, code: Code, reader: Role, after: u64) -> Vec<u8> {
     let key = SigningKey::from_seed(&place(code, reader).seed);
     loop {
-        let found = client.fetch(&key, 0, 1, Duration::from_secs(5)).await.expect("it is there");
+        let found =
+            client.fetch(&key, after, 1, Duration::from_secs(5)).await.expect("it is there");
         if let Some(message) = found.messages.into_iter().next() {
             return message.frame;
         }
@@ -239,6 +250,26 @@ async fn a_side_that_has_left_its_messages_and_gone_has_paired_all_the_same() {
 
 // PAIR-12
 #[tokio::test]
+async fn a_side_that_is_done_leaves_the_other_what_it_has_not_read() {
+    let rig = Rig::new().await;
+    let (alice, bob) = (Side::new(&rig, 1), Side::new(&rig, 2));
+    let code = code();
+    let at_alice = alice.start(alice.open(code, Role::Creator).await);
+    let hers = first(&bob.client, code, Role::Joiner).await;
+    let (begun, commitment) = committed(&bob, code, Role::Joiner);
+    let (at_bob, reveal) =
+        begun.handle_commitment(&hers, keys(2).as_ref(), &mut system_rng()).expect("Alice");
+    leave(&bob.client, code, Role::Creator, 1, &commitment).await;
+    leave(&bob.client, code, Role::Creator, 2, &reveal).await;
+    let at_alice = ended(at_alice).await.expect("Bob");
+    assert!(is_gone(&bob.client, code, Role::Creator).await);
+    let her_card = behind(&bob.client, code, Role::Joiner, 1).await;
+    let at_bob = at_bob.handle_reveal(&her_card, SystemClock::new().wall()).expect("Alice");
+    assert_eq!(at_alice.phrase(), at_bob.phrase());
+}
+
+// PAIR-12
+#[tokio::test]
 async fn a_side_that_gives_up_removes_the_place_and_the_other_hears_of_it() {
     let rig = Rig::new().await;
     let (alice, bob) = (Side::new(&rig, 1), Side::new(&rig, 2));
@@ -253,7 +284,8 @@ async fn a_side_that_gives_up_removes_the_place_and_the_other_hears_of_it() {
     let code = self::code();
     let meeting = alice.open(code, Role::Creator).await;
     let at_bob = bob.start(bob.open(code, Role::Joiner).await);
-    // The signal comes before the exchange has begun.
+    // He waits for her commitment when the signal comes.
+    first(&bob.client, code, Role::Creator).await;
     in_time(meeting.pair(&alice.agent, ready(()))).await.expect_err("she went");
     let refused = ended(at_bob).await.expect_err("she went");
     assert!(matches!(pairing(refused), pairing::Error::Ended));
@@ -261,16 +293,16 @@ async fn a_side_that_gives_up_removes_the_place_and_the_other_hears_of_it() {
 }
 
 #[tokio::test]
-async fn a_restart_of_the_relay_is_waited_for() {
+async fn a_relay_that_is_away_for_longer_than_a_call_lasts_is_waited_for() {
     let mut rig = Rig::new().await;
-    let (alice, bob) = (Side::new(&rig, 1), Side::new(&rig, 2));
+    let [alice, bob] = [1, 2].map(|seed| Side::with_deadline(&rig, seed, Duration::from_secs(1)));
     let code = code();
     let mut at_alice = alice.start(alice.open(code, Role::Creator).await);
     let joining = bob.open(code, Role::Joiner).await;
     first(&bob.client, code, Role::Joiner).await;
     rig.stop().await;
     let mut at_bob = bob.start(joining);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(at_alice.try_join_next().is_none() && at_bob.try_join_next().is_none());
     rig.restart().await;
     let at_alice = ended(at_alice).await.expect("Bob came");
