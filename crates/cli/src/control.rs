@@ -319,8 +319,10 @@ async fn hear(
 ) -> Result<String, Failure> {
     loop {
         let line = line(from).await.map_err(|_| {
-            Failure::new(Exit::Later, "the agent that runs ended before the message was sent")
-                .hint("give the same command again")
+            let message = "the agent that runs ended before it said that the message was sent";
+            Failure::new(Exit::Later, message).hint(
+                "it may be in the outbox; what has a --once key can be sent again, and goes once",
+            )
         })?;
         let answer: Answer = serde_json::from_str(&line)
             .map_err(|error| Failure::other(format!("the agent that runs answers: {error}")))?;

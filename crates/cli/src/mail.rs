@@ -8,7 +8,7 @@ use std::{
 
 use sealwire::{
     Agent, Event,
-    delivery::{MessageId, RelayDelivery},
+    delivery::{Delivery, Device, MessageId, RelayDelivery},
     identity::AgentId,
 };
 
@@ -70,6 +70,13 @@ impl Mail {
         let pin = self.agent.peers().get(peer)?;
         let relay = pin.and_then(|pin| pin.card().claimed().home_relay().map(str::to_owned));
         Ok(relay.filter(|relay| !self.delivery.route(peer, relay)))
+    }
+
+    /// Whether a message to a peer can go: there is a session, or there are prekeys to begin one.
+    pub(crate) async fn finds(&self, peer: &AgentId) -> Result<bool, sealwire::Error> {
+        let sessions = self.agent.sessions().await?;
+        let known = sessions.iter().any(|session| session.active && session.peer.agent == *peer);
+        Ok(known || self.delivery.bundle(&Device::from(peer)).await?.is_some())
     }
 
     /// Notes and tells what happened, in a call that failed too.

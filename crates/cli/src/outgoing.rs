@@ -80,6 +80,7 @@ impl Outgoing {
                 drawn.map_err(|error| Failure::other(error.to_string()))?.expose().to_vec()
             }
         };
+        self.find(mail, length, elsewhere.clone(), &mut tell).await?;
         let transfer = Transfer::new(&name).patience(self.patience);
         let transfer = match length {
             Some(length) => transfer.length(length),
@@ -88,6 +89,28 @@ impl Outgoing {
         let transfer = transfer.on_progress(|now| tell(Moved::from(&now)));
         let sent = mail.agent.send_large(&self.peer, source, transfer).await;
         sent.map_err(|error| self.long_failure(error, elsewhere))
+    }
+
+    /// Waits until the peer can be written to: a source is read once, and cannot be tried again.
+    async fn find(
+        &self,
+        mail: &Mail,
+        length: Option<u64>,
+        elsewhere: Option<String>,
+        mut tell: impl FnMut(Moved) + Send,
+    ) -> Result<(), Failure> {
+        let mut patience = Patience::lasting(self.patience);
+        loop {
+            let found = match mail.finds(&self.peer).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => Error::NoRoute(NoRoute::Offline),
+                Err(error) => error,
+            };
+            let failure = begin_failure(found, elsewhere.clone());
+            let waiting = Some(failure.message().to_owned());
+            tell(Moved { length, waiting, ..Moved::default() });
+            patience.wait(failure).await?;
+        }
     }
 
     fn long_failure(&self, error: Error, elsewhere: Option<String>) -> Failure {

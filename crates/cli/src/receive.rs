@@ -99,9 +99,22 @@ impl<'a> Receiver<'a> {
                 Some(failure) => return Err(failure),
                 // There was no more room than for these, perhaps.
                 None if left.taken > 0 => {}
-                None => return Ok(()),
+                None => return self.tell_incomplete().await,
             }
         }
+    }
+
+    /// Tells of messages of which only a part is here.
+    async fn tell_incomplete(&self) -> Result<(), Failure> {
+        // Where there is no place for them, that was told.
+        if self.outlet.directory().is_some() {
+            for large in self.mail.agent.inbox()?.large().await? {
+                let (message, from) = (large.id().to_string(), large.from().agent.to_string());
+                let (bytes, length) = (large.taken(), large.length());
+                self.tell(Event::Incomplete { message, from, bytes, length });
+            }
+        }
+        Ok(())
     }
 
     /// Takes what is there and what comes, until somebody asks for an end.

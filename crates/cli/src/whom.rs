@@ -29,7 +29,9 @@ fn pick<'a>(pinned: &[&'a AgentId], text: &str) -> Result<&'a AgentId, Failure> 
     };
     let found: Vec<&AgentId> = pinned.iter().filter(begins).copied().collect();
     match found[..] {
-        [only] if !text.is_empty() => Ok(only),
+        _ if text.is_empty() => Err(Failure::new(Exit::Usage, "no peer is named")
+            .hint("give its id, or as much of its beginning as is enough")),
+        [only] => Ok(only),
         [] if AgentId::parse(text).is_ok() => {
             Err(sealwire::Error::NotPinned(AgentId::parse(text)?).into())
         }

@@ -124,6 +124,20 @@ fn what_one_leaves_the_other_finds_once() {
 }
 
 #[test]
+fn commands_of_one_agent_wait_for_one_another() {
+    let relay = Relay::start();
+    let (alice, bob) = known_at(&relay);
+    let start = |body: &[u8]| at(&relay, &alice, &["send", &bob.id, "--json"]).start(Some(body));
+    let mut sent: Vec<String> =
+        [b"1", b"2", b"3"].map(|body| start(body)).map(|sender| id_of(&sender.wait())).to_vec();
+    let got = recv(&relay, &bob);
+    let mut ids: Vec<&str> = got.iter().filter_map(|got| got["message"].as_str()).collect();
+    sent.sort();
+    ids.sort_unstable();
+    assert_eq!(ids, sent);
+}
+
+#[test]
 fn agents_at_two_relays_write_to_each_other_where_both_allow_it() {
     let (near, far) = (Relay::start(), Relay::start());
     let (alice, bob) = (Agent::new(), Agent::new());
@@ -281,7 +295,7 @@ fn remains_of_a_crash_are_removed(relay: &Relay, agent: &Agent, out: &Path) {
 fn a_file_arrives_bit_for_bit_through_kills_of_relay_and_agents() {
     let mut relay = Relay::start();
     let (alice, bob) = known_at(&relay);
-    let data = content(6 * 1024 * 1024 + 17, 3);
+    let data = content(4 * 1024 * 1024 + 17, 3);
     let path = file(alice.home(), "file", &data);
     let out = directory_of(&bob, "out");
     let url = relay.url();
@@ -294,8 +308,17 @@ fn a_file_arrives_bit_for_bit_through_kills_of_relay_and_agents() {
     waits_for_the_peer(&mut sender);
     sender.kill();
     sender.wait();
+    // What Bob has of it waits for a place, and for the rest.
+    let looked = at(&relay, &bob, &["recv", "--json"]).run(b"");
+    assert_eq!((looked.code, looked.stdout.as_slice()), (0, &b""[..]), "{}", looked.stderr);
+    assert_eq!(looked.event("needs_place")["bytes"], data.len());
+    let part = at(&relay, &bob, &["recv", "--out", &out, "--json"]).run(b"");
+    assert_eq!((part.code, part.stdout.as_slice()), (0, &b""[..]), "{}", part.stderr);
+    assert_eq!(part.event("incomplete")["length"], data.len());
+    assert!(files(Path::new(&out)).is_empty());
+
     let mut sender = start();
-    waits_for_the_peer(&mut sender);
+    sender.event("progress");
     relay.kill();
     relay.restart();
     let wait = || at(&relay, &bob, &["recv", "--wait", "--out", &out, "--json"]).start(None);
@@ -409,20 +432,20 @@ fn what_keeps_a_message_from_going_is_a_sentence() {
     let stranger = Agent::new();
     let run = |args: &[&str]| at(&relay, &alice, args).run(b"hello");
     let directory = alice.home().to_str().expect("text").to_owned();
+    let long = file(alice.home(), "long", &content(100_000, 1));
     for (args, code, sentence) in [
-        (&["send", ""][..], 2, "2 pinned agents"),
+        (&["send", ""][..], 2, "no peer is named"),
         (&["send", "z6Mk\u{1b}[2J"], 2, "begins with z6Mk\\u{1b}[2J"),
         (&["send", &stranger.id], 1, "is not pinned"),
         (&["send", &bob.id, "/no/such/file"], 1, "cannot read /no/such/file"),
         (&["send", &bob.id, &directory], 1, "Is a directory"),
         (&["send", &bob.id, "--patience", "0"], 6, "published no prekeys"),
+        (&["send", &bob.id, &long, "--patience", "0"], 6, "`sealwire keys publish` does so"),
         (&["send", &bob.id, "--patience", "soon"], 2, "invalid value 'soon'"),
         (&["recv", "--out", "/no/such/directory"], 2, "is not a directory"),
         (&["recv", "--out", &directory, "--exec", "cat"], 2, "cannot be used with"),
     ] {
-        let args: Vec<&str> = args.to_vec();
-        let sentence = if args[1].is_empty() { "type more" } else { sentence };
-        run(&args).assert_failed(code, sentence);
+        run(args).assert_failed(code, sentence);
     }
     let wrong =
         at(&relay, &alice, &["send", &bob.id]).env("SEALWIRE_PASSPHRASE", "umbrella-quartz");

@@ -11,7 +11,7 @@ use std::{
 };
 
 use indicatif::BinaryBytes;
-use sealwire::{MAX_PAYLOAD_LEN, identity::AgentId};
+use sealwire::{MAX_PAYLOAD_LEN, core::kdf, custody::FileKeyStore, identity::AgentId};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use zeroize::Zeroizing;
@@ -106,11 +106,16 @@ pub(crate) fn run(
         false => Some(Source::open(&file)?),
     };
     let (outgoing, sending, message) = driver::block_on(async {
-        let way = Way::open(home, config, *output, patience).await?;
-        // What is typed is not lost for a passphrase that is wrong.
+        // What is typed is not lost for a passphrase that is wrong, and while somebody types
+        // the agent's state is free.
+        let keys = match control::connect(home).await? {
+            Some(_) => None,
+            None => Some(Arc::new(agent::unlock(home)?)),
+        };
         let source = opened.map_or_else(Source::stdin, Ok)?;
+        let way = Way::open(home, config, keys, patience, *output).await?;
         let sending = source.sending(home, &peer, &file, once.as_deref())?;
-        let once = once.map(|key| [b"once ", key.as_bytes()].concat());
+        let once = once.map(|key| kdf::sha256(&[b"once ", key.as_bytes()]).to_vec());
         let name = once.or_else(|| sending.as_ref().map(|sending| sending.name().to_vec()));
         let outgoing = Outgoing { peer, name, size: source.size(), patience };
         let message = way.send(&outgoing, source.reader(), *output).await?;
@@ -135,11 +140,11 @@ impl Way {
     async fn open(
         home: &Home,
         config: &Config,
-        output: Output,
+        mut unlocked: Option<Arc<FileKeyStore>>,
         patience: Duration,
+        output: Output,
     ) -> Result<Self, Failure> {
         let mut patience = Patience::lasting(patience);
-        let mut unlocked = None;
         let moving = Moving::start(output, None);
         loop {
             if let Some(running) = control::connect(home).await? {

@@ -27,6 +27,14 @@ pub(crate) enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
     },
+    /// Of a long message only a part is here.
+    Incomplete {
+        message: String,
+        from: String,
+        bytes: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        length: Option<u64>,
+    },
     /// Something that does not stop the command.
     Warning { message: String },
     /// The command ends.
@@ -65,6 +73,13 @@ impl fmt::Display for Event {
                 "message {message} from {from} is too long for this output; give a directory with \
                  --out, or redirect standard output"
             ),
+            Self::Incomplete { message, from, bytes, length } => {
+                write!(f, "of message {message} from {from}, {} are here", BinaryBytes(*bytes))?;
+                match length {
+                    Some(length) => write!(f, " of {}", BinaryBytes(*length)),
+                    None => Ok(()),
+                }
+            }
             Self::Warning { message } => write!(f, "warning: {}", Plain::new(message)),
             Self::Stopped => f.write_str("stopped"),
         }
