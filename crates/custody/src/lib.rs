@@ -4,14 +4,16 @@
 //! in a file sealed with Argon2id and XChaCha20-Poly1305, and does the operations of
 //! [`KeyStore`](sealwire_core::KeyStore) with them. [`atomic`] is the way the file is
 //! written, for other files of an agent too; [`KeyFile`] is what the file says without its
-//! passphrase.
+//! passphrase. [`kms`] wraps the data keys of envelopes, with a key in such a file or with one
+//! that a key service holds.
 //!
 //! # What it is not
 //!
 //! There is no way to get a private key out: none of this crate returns, prints or exports
-//! one. It asks nobody for a passphrase; that is the application's. It does not make a weak
-//! passphrase strong: Argon2id multiplies the cost of each guess, and a short list of guesses
-//! stays short. It runs on Unix, whose file permissions and locks it uses.
+//! one. It makes, changes and destroys no key of a service. It asks nobody for a passphrase;
+//! that is the application's. It does not make a weak passphrase strong: Argon2id multiplies
+//! the cost of each guess, and a short list of guesses stays short. It runs on Unix, whose
+//! file permissions and locks it uses.
 //!
 //! # The picture
 //!
@@ -55,6 +57,8 @@
 //!
 //! - `fast`: the cryptography of `sealwire-core` on its faster backend. Same files, same
 //!   errors.
+//! - `vault`: [`kms`] has a provider for Vault and OpenBao.
+//! - `aws`: [`kms`] has a provider for AWS KMS.
 //!
 //! # Security
 //!

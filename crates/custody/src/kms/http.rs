@@ -165,15 +165,14 @@ impl Answer {
 fn tls(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut next = error.source();
     while let Some(error) = next {
-        let below = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let found = match below {
-            Some(below) => below.downcast_ref(),
-            None => error.downcast_ref(),
-        };
-        if found.is_some() {
-            return found;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
-        next = error.source();
+        // An error of I/O passes over what it holds.
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
     }
     None
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 /// A request, whole.
@@ -85,8 +86,24 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) fn start(serve: impl Fn(&Asked) -> Told + Send + Sync + 'static) -> Self {
+        Self::start_over(serve, None)
+    }
+
+    /// The same over TLS, as whoever `config` says.
+    pub(crate) fn start_tls(
+        config: ServerConfig,
+        serve: impl Fn(&Asked) -> Told + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_over(serve, Some(Arc::new(config)))
+    }
+
+    fn start_over(
+        serve: impl Fn(&Asked) -> Told + Send + Sync + 'static,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let address = format!("{scheme}://{}", listener.local_addr().expect("an address"));
         let shared = Arc::new(Shared {
             serve: Box::new(serve),
             next: Mutex::default(),
@@ -96,9 +113,15 @@ impl Fake {
         });
         let own = shared.clone();
         let accept = move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let own = own.clone();
-                let serve = move || while serve_one(&stream, &own).is_some() {};
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let (own, tls) = (own.clone(), tls.clone());
+                let serve = move || match tls.map(ServerConnection::new) {
+                    None => serve_all(&mut stream, &own),
+                    Some(session) => {
+                        let session = session.expect("a session");
+                        serve_all(&mut StreamOwned::new(session, stream), &own);
+                    }
+                };
                 thread::Builder::new().spawn(serve).expect("a thread");
             }
         };
@@ -122,8 +145,12 @@ impl Fake {
     }
 }
 
+fn serve_all(stream: &mut (impl Read + Write), shared: &Shared) {
+    while serve_one(stream, shared).is_some() {}
+}
+
 /// Serves one request. `None` when the connection is over.
-fn serve_one(stream: &TcpStream, shared: &Shared) -> Option<()> {
+fn serve_one(stream: &mut (impl Read + Write), shared: &Shared) -> Option<()> {
     let asked = read(stream)?;
     let fault = shared.next.lock().expect("lock").pop_front();
     let fault = fault.or_else(|| shared.always.lock().expect("lock").clone());
@@ -153,7 +180,7 @@ fn serve_one(stream: &TcpStream, shared: &Shared) -> Option<()> {
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Asked> {
+fn read(stream: &mut impl Read) -> Option<Asked> {
     let mut reader = BufReader::new(stream);
     let mut line = || {
         let mut line = String::new();
@@ -175,7 +202,7 @@ fn read(stream: &TcpStream) -> Option<Asked> {
 }
 
 /// At most `most` bytes of the body, whose length is told in full.
-fn write(mut stream: &TcpStream, told: &Told, most: usize) -> Option<()> {
+fn write(stream: &mut impl Write, told: &Told, most: usize) -> Option<()> {
     let Told { status, headers, body } = told;
     let headers: String =
         headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
+use sealwire_core::{Suite, Timestamp};
 use sealwire_custody::kms::HttpSettings;
 use sealwire_envelope::{
-    Dek,
+    Context, Dek, Draft, Error, Head, KeyRecord, Pairs,
     kms::{Kms, KmsError},
 };
+use sealwire_testkit::rng::SeededRng;
+use serde_json::json;
 
 use crate::{
     contract::{dek, unwrapped, w},
@@ -23,8 +26,8 @@ pub(crate) trait Faulty {
 /// Short times, so that a test of them is short too.
 pub(crate) fn quick() -> HttpSettings {
     let mut settings = HttpSettings::default();
-    settings.answer = Duration::from_secs(1);
-    settings.deadline = Duration::from_secs(3);
+    settings.answer = Duration::from_millis(700);
+    settings.deadline = Duration::from_secs(2);
     settings
 }
 
@@ -137,6 +140,30 @@ pub(crate) async fn lies(service: impl Faulty) {
     }
 }
 
+// attack T11, T27: a data key of the right length, and another than was wrapped.
+pub(crate) async fn wrong_key(service: impl Faulty) {
+    let (kms, fake) = (service.kms(), service.fake());
+    let context = Context::new([("tenant", "acme")]).expect("a context");
+    let tenant = Pairs::new([("tenant", "acme")]).expect("pairs");
+    let draft = Draft::new(Suite::ALL[0], &context, &mut SeededRng::new(1)).expect("a draft");
+    let record = KeyRecord::wrap(&draft, kms, Timestamp::from_secs(1_800_000_000)).await;
+    let record = record.expect("wraps");
+    let body = draft.seal(&record, b"content").expect("seals");
+    let (head, _) = Head::split(&body).expect("a head");
+    let unlocked = record.unlock(kms, &head, &tenant, &()).await.expect("unlocks");
+    assert_eq!(&*unlocked.open(&body).expect("opens"), b"content");
+
+    let other = Base64::encode_string(&[9; Dek::LEN]);
+    let told = json!({
+        "KeyId": kms.key().key(), "Plaintext": other,
+        "data": {"batch_results": [{"plaintext": other}]},
+    });
+    fake.fail([Fault::Instead(Told::new(200, told))]);
+    let refused = record.unlock(kms, &head, &tenant, &()).await.map(|_| "it unlocked");
+    assert_eq!(refused, Err(Error::Open));
+    assert!(fake.asked().len() >= 3, "the service was asked");
+}
+
 // KMS-3
 pub(crate) async fn redirected(service: impl Faulty) {
     let elsewhere = Fake::start(|_| Told::new(200, "{}"));
@@ -158,6 +185,7 @@ macro_rules! kms_faults {
             slow a_service_that_does_not_answer_is_given_up,
             throttled a_service_that_throttles_is_left_alone,
             lies answers_of_another_form_are_refused_without_being_quoted,
+            wrong_key an_object_does_not_open_with_another_data_key,
             redirected no_request_is_led_to_another_address,
         );
     };

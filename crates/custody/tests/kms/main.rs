@@ -14,4 +14,5 @@ mod fake;
 mod faults;
 mod local;
 mod logs;
+mod tls;
 mod vault;
