@@ -69,6 +69,19 @@ impl Context {
         Ok(Self { stored: Pairs(stored), required: Pairs(required) })
     }
 
+    /// The context of an object that is sealed anew: the pairs of its header, and those that
+    /// opened it.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for pairs that no object has together.
+    pub fn from_parts(stored: &Pairs, required: &Pairs) -> Result<Self, Error> {
+        // ENV-3, ENV-4
+        if stored.get(TENANT).is_some() || !stored.fit_beside(required) {
+            return Err(Error::Misuse("pairs that one object has"));
+        }
+        Ok(Self { stored: stored.clone(), required: required.clone() })
+    }
+
     /// The pairs that stand in the header, in clear.
     pub const fn stored(&self) -> &Pairs {
         &self.stored
@@ -285,6 +298,13 @@ mod tests {
         assert_eq!(context.required(), &Pairs::new([("case", "7"), ("tenant", "acme")]).unwrap());
         assert_eq!(context.required().tenant(), "acme");
         assert_eq!(context.stored().tenant(), "");
+        let again = Context::from_parts(context.stored(), context.required()).unwrap();
+        assert_eq!(again, context);
+        for (stored, required) in
+            [(context.required(), context.stored()), (context.stored(), context.stored())]
+        {
+            assert!(matches!(Context::from_parts(stored, required), Err(Error::Misuse(_))));
+        }
     }
 
     proptest! {

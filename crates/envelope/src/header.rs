@@ -127,7 +127,7 @@ impl Header {
     /// W, to which the wraps of the object's key are bound.
     ///
     /// # Errors
-    /// [`Error::Misuse`] never: a tenant has at most 8 KiB.
+    /// None: a tenant has at most 8 KiB.
     pub fn binding(&self, required: &Pairs) -> Result<WrapBinding, Error> {
         // ENV-15
         Ok(WrapBinding::new(self.object, required.tenant(), self.as_bytes())?)

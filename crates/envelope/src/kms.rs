@@ -18,13 +18,20 @@ pub trait Kms: Send + Sync + fmt::Debug {
     /// The key that wraps, by the name that stays its own: an ARN, never an alias.
     fn key(&self) -> &KeyRef;
 
+    /// Whether the key wraps with a public half, so that anyone who has it can wrap. Then an object
+    /// opens only if an accepted sealer signed it.
+    fn is_public_key(&self) -> bool {
+        false
+    }
+
     /// The version of the key that wraps now.
     fn version(&self) -> Pending<'_, KeyVersion>;
 
     /// Wraps a data key, bound to `binding`.
     fn wrap<'a>(&'a self, dek: &'a Dek, binding: &'a WrapBinding) -> Pending<'a, Wrapped>;
 
-    /// Unwraps one that this provider wrapped, with any version that it still has.
+    /// Unwraps one that this provider wrapped, with any version that it still has. A wrap that
+    /// names another algorithm than the key has is refused with [`KmsError::Open`].
     fn unwrap<'a>(&'a self, wrapped: &'a Wrapped, binding: &'a WrapBinding) -> Pending<'a, Dek>;
 
     /// Wraps anew with the newest version of [`Kms::key`], where the service can within itself

@@ -64,9 +64,14 @@ impl Draft {
         rng: &mut R,
     ) -> Result<Self, Error> {
         // ENV-5
-        let object = ObjectId::from_bytes(*rng::draw(rng)?.expose());
+        let id = *rng::draw::<{ ObjectId::LEN }>(rng)?.expose();
         let dek = Dek::generate(rng)?;
         let salt = *rng::draw(rng)?.expose();
+        // A generator that repeats itself would write the key into the header.
+        if dek.expose().starts_with(&id) || dek.expose().starts_with(&salt) {
+            return Err(Error::Randomness);
+        }
+        let object = ObjectId::from_bytes(id);
         let header = Header::new(suite, object, context.stored());
         let binding = header.binding(context.required())?;
         let ctx = header.stream_context(context.required())?;

@@ -173,8 +173,8 @@ impl KeyRecord {
     ) -> Result<Unlocked, Error> {
         let binding = self.rebuilt(head, required)?;
         let slot = self.slot(kms.key()).ok_or(Error::NoSlot)?;
-        // ENV-24
-        if slot.wrapped.is_public_key() {
+        // ENV-24: the service knows its key; what the record says of it anyone may have written.
+        if kms.is_public_key() || slot.wrapped.is_public_key() {
             self.verify_sealer(head, &binding, sealers)?;
         }
         let dek = kms.unwrap(&slot.wrapped, &binding).await?;

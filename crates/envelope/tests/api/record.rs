@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use sealwire_core::{KeyStore, MemoryKeyStore, Suite, Timestamp, keys::VerifyingKey};
 use sealwire_envelope::{
-    Draft, Error, Head, KeyRecord, ObjectId, Sealers, Unlocked,
-    kms::{KeyRef, KeyVersion, Provider, Wrapped},
+    Dek, Draft, Error, Head, KeyRecord, ObjectId, Sealers, Unlocked, WrapBinding,
+    kms::{KeyRef, KeyVersion, Kms, KmsError, Pending, Provider, Wrapped},
+    local::LocalKek,
 };
 use sealwire_hybrid::StoredKey;
 use sealwire_testkit::rng::SeededRng;
@@ -139,7 +140,53 @@ fn a_service_that_wraps_with_a_public_key_needs_a_signature_too() {
     wrapped.algorithm = "RSAES_OAEP_SHA_256".to_owned();
     assert!(wrapped.is_public_key());
     let record = KeyRecord::new(*stored.record.binding(), wrapped, NOW).unwrap();
-    assert_eq!(open(&kek, &Stored { body: stored.body, record }), Err(Error::Sealer));
+    let named = Stored { body: stored.body.clone(), record };
+    assert_eq!(open(&kek, &named), Err(Error::Sealer));
+
+    // A record that hides it, at a service that knows better.
+    let (head, _) = Head::split(&stored.body).unwrap();
+    let unlock = |sealers: &dyn Sealers, record: &KeyRecord| {
+        now_or_never(record.unlock(&Public(&kek), &head, &tenant("acme"), sealers)).map(drop)
+    };
+    let alice = keys(1);
+    assert_eq!(unlock(&accept(&alice), &stored.record), Err(Error::Sealer));
+    let mut signed = stored.record.clone();
+    signed.sign(&draft(7), &alice, b"alice", &[5; 32]).unwrap();
+    assert_eq!(unlock(&accept(&alice), &signed), Ok(()));
+    assert_eq!(unlock(&(), &signed), Err(Error::Sealer));
+}
+
+/// A key service that says it wraps with a public key.
+#[derive(Debug)]
+struct Public<'a>(&'a LocalKek<SeededRng>);
+
+impl Kms for Public<'_> {
+    fn key(&self) -> &KeyRef {
+        self.0.key()
+    }
+
+    fn is_public_key(&self) -> bool {
+        true
+    }
+
+    fn version(&self) -> Pending<'_, KeyVersion> {
+        self.0.version()
+    }
+
+    fn wrap<'a>(&'a self, dek: &'a Dek, binding: &'a WrapBinding) -> Pending<'a, Wrapped> {
+        self.0.wrap(dek, binding)
+    }
+
+    fn unwrap<'a>(&'a self, wrapped: &'a Wrapped, binding: &'a WrapBinding) -> Pending<'a, Dek> {
+        self.0.unwrap(wrapped, binding)
+    }
+
+    fn rewrap<'a>(
+        &'a self,
+        wraps: &'a [(Wrapped, WrapBinding)],
+    ) -> Pending<'a, Vec<Result<Wrapped, KmsError>>> {
+        self.0.rewrap(wraps)
+    }
 }
 
 // ENV-22
