@@ -1,0 +1,169 @@
+//! Opening objects.
+
+use std::sync::Arc;
+
+use sealwire_core::aead::TAG_LEN;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{
+    Dek, Error, Head, Layout,
+    chunks::{OpenKey, SLOT_LEN},
+};
+
+/// An object whose key was unwrapped and is the one that its commitment names. It can be kept and
+/// copied for as long as the key may be.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "it holds a key")]
+pub struct Unlocked {
+    key: Arc<OpenKey>,
+    head: Arc<Head>,
+}
+
+impl Unlocked {
+    /// What opens the chunks, by their numbers.
+    pub fn key(&self) -> &Arc<OpenKey> {
+        &self.key
+    }
+
+    /// What stands before the chunks.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The layout of the object if it has `body_len` bytes: see [`Layout`].
+    ///
+    /// # Errors
+    /// [`Error::Open`] for a length that no object has.
+    pub fn layout(&self, body_len: u64) -> Result<Layout, Error> {
+        Layout::new(u64::try_from(self.head.encoded_len()).unwrap_or(u64::MAX), body_len)
+    }
+
+    /// Opens the whole object: `body` begins with the head.
+    ///
+    /// # Errors
+    /// [`Error::Open`], whatever is wrong.
+    pub fn open(&self, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        // Room for a tag too, so that it never grows and leaves a copy behind.
+        let mut out = Zeroizing::new(Vec::with_capacity(body.len()));
+        self.open_into(body, &mut out)?;
+        Ok(out)
+    }
+
+    /// As [`Unlocked::open`], and appends the plaintext to `out`: all of it or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Open`], whatever is wrong. What was appended is overwritten with zeros first.
+    pub fn open_into(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        let chunks = body.strip_prefix(&*self.head.to_bytes()).ok_or(Error::Open)?;
+        self.layout(u64::try_from(body.len()).unwrap_or(u64::MAX))?;
+        let start = out.len();
+        let mut opener = self.opener();
+        let opened = opener.push(chunks, out).and_then(|()| opener.finish(out));
+        opened.inspect_err(|_| {
+            let opened = out.get_mut(start..).unwrap_or_default();
+            opened.zeroize();
+            out.truncate(start);
+        })
+    }
+
+    /// Opens the chunks piece by piece, from the first on.
+    pub fn opener(&self) -> Opener {
+        Opener::new(Arc::clone(&self.key))
+    }
+
+    pub(crate) fn new(head: Head, dek: &Dek, ctx: &[u8]) -> Result<Self, Error> {
+        let algorithm = head.header().suite().aead();
+        let key = OpenKey::new(algorithm, dek.secret(), head.salt(), ctx, head.commitment())?;
+        Ok(Self { key: Arc::new(key), head: Arc::new(head) })
+    }
+}
+
+/// Opens the content of one object, piece by piece.
+///
+/// What it gives is authentic: these bytes, at this place, in this object. That they are all of
+/// it is known when [`Opener::finish`] has returned, and not before.
+#[expect(missing_debug_implementations, reason = "it holds a key")]
+pub struct Opener {
+    key: Arc<OpenKey>,
+    next: u64,
+    pending: Zeroizing<Vec<u8>>,
+    failed: bool,
+}
+
+impl Opener {
+    pub(crate) fn new(key: Arc<OpenKey>) -> Self {
+        let pending = Zeroizing::new(Vec::with_capacity(SLOT_LEN));
+        Self { key, next: 0, pending, failed: false }
+    }
+
+    /// Takes the next part of the object behind its head, and appends to `out` what it opened.
+    ///
+    /// # Errors
+    /// [`Error::Open`], from then on in each call. What was appended before is authentic; this
+    /// call appends nothing that is not.
+    pub fn push(&mut self, sealed: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::Open);
+        }
+        // ENV-12
+        self.failed = true;
+        self.push_chunks(sealed, out)?;
+        self.failed = false;
+        Ok(())
+    }
+
+    fn push_chunks(&mut self, mut sealed: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if !self.pending.is_empty() {
+            let room = SLOT_LEN.saturating_sub(self.pending.len()).min(sealed.len());
+            let (part, rest) = sealed.split_at(room);
+            self.pending.extend_from_slice(part);
+            sealed = rest;
+            if self.pending.len() == SLOT_LEN {
+                open_slot(&self.key, self.next, &self.pending, out)?;
+                self.next = self.next.saturating_add(1);
+                self.pending.clear();
+            }
+        }
+        out.reserve(sealed.len());
+        let mut slots = sealed.chunks_exact(SLOT_LEN);
+        for slot in &mut slots {
+            open_slot(&self.key, self.next, slot, out)?;
+            self.next = self.next.saturating_add(1);
+        }
+        self.pending.extend_from_slice(slots.remainder());
+        Ok(())
+    }
+
+    /// Takes the end of the object: opens the last chunk and appends it to `out`.
+    ///
+    /// # Errors
+    /// [`Error::Open`]: the object was cut, or changed. What was appended before is authentic and
+    /// not all of it.
+    pub fn finish(self, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::Open);
+        }
+        let (key, index) = (self.key, self.next);
+        open_tail(&self.pending, out, |slot| key.open_last(index, slot).map(drop))
+    }
+}
+
+fn open_slot(key: &OpenKey, index: u64, slot: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    open_tail(slot, out, |slot| key.open_chunks(index, slot))
+}
+
+/// Appends a sealed chunk, opens it there and removes its tag; where that fails, nothing of it
+/// stays.
+fn open_tail(
+    sealed: &[u8],
+    out: &mut Vec<u8>,
+    open: impl FnOnce(&mut [u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let start = out.len();
+    out.extend_from_slice(sealed);
+    let slot = out.get_mut(start..).unwrap_or_default();
+    let opened = open(slot);
+    let kept = if opened.is_ok() { sealed.len().saturating_sub(TAG_LEN) } else { 0 };
+    out.truncate(start.saturating_add(kept));
+    opened
+}
