@@ -46,6 +46,46 @@ impl AeadKey {
         self.0.seal(nonce, associated, message).ok_or(Error::Misuse("a message over 2^36 bytes"))
     }
 
+    /// As [`AeadKey::seal_detached`], from `plaintext` to `out`, without a copy.
+    ///
+    /// # Errors
+    /// As [`AeadKey::seal_detached`]; [`Error::Misuse`] for an `out` of another length.
+    pub fn seal_into(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        associated: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], Error> {
+        if plaintext.len() != out.len() {
+            return Err(OTHER_LENGTH);
+        }
+        let tag = self.0.seal_into(nonce, associated, plaintext, out);
+        tag.ok_or(Error::Misuse("a message over 2^36 bytes"))
+    }
+
+    /// As [`AeadKey::open_detached`], from `ciphertext` to `out`, without a copy.
+    ///
+    /// # Errors
+    /// [`Error::Open`], and `out` is overwritten with zeros; [`Error::Misuse`] for an `out` of
+    /// another length.
+    pub fn open_into(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        associated: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; TAG_LEN],
+        out: &mut [u8],
+    ) -> Result<(), Error> {
+        if ciphertext.len() != out.len() {
+            return Err(OTHER_LENGTH);
+        }
+        self.0.open_into(nonce, associated, ciphertext, tag, out).ok_or_else(|| {
+            out.fill(0);
+            Error::Open
+        })
+    }
+
     /// Checks `tag` and decrypts `message` in place.
     ///
     /// # Errors
@@ -63,6 +103,8 @@ impl AeadKey {
         })
     }
 }
+
+const OTHER_LENGTH: Error = Error::Misuse("a buffer as long as the message");
 
 impl fmt::Debug for AeadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,6 +180,33 @@ mod tests {
         Change::Tag(8),
         Change::Tag(15),
     ];
+
+    #[test]
+    fn from_one_buffer_to_another_is_as_in_place() {
+        for algorithm in ALGORITHMS {
+            let key = AeadKey::new(algorithm, &Secret::init_with(|key| key.fill(7))).expect("key");
+            for len in [0, 1, 16, 17, 1_000, 16_384] {
+                let plaintext = vec![3; len];
+                let mut sealed = plaintext.clone();
+                let tag = key.seal_detached(&[1; 12], b"ad", &mut sealed).expect("sealed");
+                let mut out = vec![0xFF; len];
+                assert_eq!(key.seal_into(&[1; 12], b"ad", &plaintext, &mut out), Ok(tag));
+                assert_eq!(out, sealed);
+
+                let mut opened = vec![0xFF; len];
+                assert_eq!(key.open_into(&[1; 12], b"ad", &sealed, &tag, &mut opened), Ok(()));
+                assert_eq!(opened, plaintext);
+                let refused = key.open_into(&[2; 12], b"ad", &sealed, &tag, &mut opened);
+                assert_eq!((refused, opened), (Err(Error::Open), vec![0; len]));
+
+                let mut longer = vec![0xFF; len + 1];
+                let sealing = key.seal_into(&[1; 12], b"ad", &plaintext, &mut longer);
+                let opening = key.open_into(&[1; 12], b"ad", &sealed, &tag, &mut longer);
+                assert_eq!((sealing, opening), (Err(OTHER_LENGTH), Err(OTHER_LENGTH)));
+                assert_eq!(longer, vec![0xFF; len + 1]);
+            }
+        }
+    }
 
     /// The inputs of an opening.
     struct Opening<const NONCE: usize> {

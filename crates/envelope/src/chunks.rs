@@ -81,6 +81,15 @@ impl SealKey {
         self.seal(index, slot)
     }
 
+    /// Seals a chunk from one buffer to another, which has room for the tag behind it.
+    pub(crate) fn seal_into(&self, index: u64, chunk: &[u8], slot: &mut [u8]) -> Result<(), Error> {
+        let nonce = self.0.nonce(index).ok_or(TOO_LONG)?;
+        let (sealed, tag) =
+            slot.split_last_chunk_mut().ok_or(Error::Misuse("a slot with room for a tag"))?;
+        *tag = self.0.aead.seal_into(&nonce, &[], chunk, sealed)?;
+        Ok(())
+    }
+
     fn seal(&self, index: u64, slot: &mut [u8]) -> Result<(), Error> {
         let nonce = self.0.nonce(index).ok_or(TOO_LONG)?;
         let (chunk, tag) =
@@ -136,6 +145,13 @@ impl OpenKey {
         let opened = if slot.len() < SLOT_LEN { self.open(index, slot) } else { Err(Error::Open) };
         opened.inspect_err(|_| slot.fill(0))?;
         Ok(slot.len().saturating_sub(TAG_LEN))
+    }
+
+    /// Opens a chunk from one buffer to another, which has no room for the tag.
+    pub(crate) fn open_into(&self, index: u64, slot: &[u8], chunk: &mut [u8]) -> Result<(), Error> {
+        let nonce = self.0.nonce(index).ok_or(Error::Open)?;
+        let (sealed, tag) = slot.split_last_chunk().ok_or(Error::Open)?;
+        Ok(self.0.aead.open_into(&nonce, &[], sealed, tag, chunk)?)
     }
 
     fn open(&self, index: u64, slot: &mut [u8]) -> Result<(), Error> {

@@ -43,7 +43,7 @@ impl Unlocked {
     /// # Errors
     /// [`Error::Open`], whatever is wrong.
     pub fn open(&self, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        // Room for a tag too, so that it never grows and leaves a copy behind.
+        // More than the plaintext takes, so that it never grows and leaves a copy behind.
         let mut out = Zeroizing::new(Vec::with_capacity(body.len()));
         self.open_into(body, &mut out)?;
         Ok(out)
@@ -119,7 +119,7 @@ impl Opener {
             self.pending.extend_from_slice(part);
             sealed = rest;
             if self.pending.len() == SLOT_LEN {
-                open_slot(&self.key, self.next, &self.pending, out)?;
+                append(&self.key, self.next, &self.pending, out)?;
                 self.next = self.next.saturating_add(1);
                 self.pending.clear();
             }
@@ -127,7 +127,7 @@ impl Opener {
         out.reserve(sealed.len());
         let mut slots = sealed.chunks_exact(SLOT_LEN);
         for slot in &mut slots {
-            open_slot(&self.key, self.next, slot, out)?;
+            append(&self.key, self.next, slot, out)?;
             self.next = self.next.saturating_add(1);
         }
         self.pending.extend_from_slice(slots.remainder());
@@ -140,30 +140,18 @@ impl Opener {
     /// [`Error::Open`]: the object was cut, or changed. What was appended before is authentic and
     /// not all of it.
     pub fn finish(self, out: &mut Vec<u8>) -> Result<(), Error> {
-        if self.failed {
+        // ENV-9: what is as long as a chunk was opened as one, and is not the last.
+        if self.failed || self.pending.len() >= SLOT_LEN {
             return Err(Error::Open);
         }
-        let (key, index) = (self.key, self.next);
-        open_tail(&self.pending, out, |slot| key.open_last(index, slot).map(drop))
+        append(&self.key, self.next, &self.pending, out)
     }
 }
 
-fn open_slot(key: &OpenKey, index: u64, slot: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-    open_tail(slot, out, |slot| key.open_chunks(index, slot))
-}
-
-/// Appends a sealed chunk, opens it there and removes its tag; where that fails, nothing of it
-/// stays.
-fn open_tail(
-    sealed: &[u8],
-    out: &mut Vec<u8>,
-    open: impl FnOnce(&mut [u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
+/// Opens a chunk and appends it; where that fails, nothing of it stays.
+fn append(key: &OpenKey, index: u64, slot: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     let start = out.len();
-    out.extend_from_slice(sealed);
-    let slot = out.get_mut(start..).unwrap_or_default();
-    let opened = open(slot);
-    let kept = if opened.is_ok() { sealed.len().saturating_sub(TAG_LEN) } else { 0 };
-    out.truncate(start.saturating_add(kept));
-    opened
+    out.resize(start.saturating_add(slot.len().saturating_sub(TAG_LEN)), 0);
+    let opened = key.open_into(index, slot, out.get_mut(start..).unwrap_or_default());
+    opened.inspect_err(|_| out.truncate(start))
 }

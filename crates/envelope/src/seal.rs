@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rand_core::TryCryptoRng;
 use sealwire_core::{Suite, aead::TAG_LEN, rng};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{
     Context, Dek, Error, Head, KeyRecord, Layout, ObjectId, WrapBinding,
@@ -167,7 +167,7 @@ impl Sealer {
             plaintext = rest;
             if self.pending.len() == CHUNK_LEN {
                 let index = self.advance(1)?;
-                seal_chunk(&self.key, index, &self.pending, out)?;
+                append(&self.key, index, &self.pending, out)?;
                 self.pending.clear();
             }
         }
@@ -175,7 +175,7 @@ impl Sealer {
         let mut chunks = plaintext.chunks_exact(CHUNK_LEN);
         for chunk in &mut chunks {
             let index = self.advance(1)?;
-            seal_chunk(&self.key, index, chunk, out)?;
+            append(&self.key, index, chunk, out)?;
         }
         self.pending.extend_from_slice(chunks.remainder());
         Ok(())
@@ -202,9 +202,7 @@ impl Sealer {
         let len = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
         let plaintext_len = self.next.saturating_mul(CHUNK_LEN as u64).saturating_add(len);
         let index = self.advance(1)?;
-        let (key, start) = (&self.key, out.len());
-        append_slot(&self.pending, out);
-        seal_tail(out, start, |slot| key.seal_last(index, slot))?;
+        append(&self.key, index, &self.pending, out)?;
         Ok(Sealed { object: self.object, plaintext_len })
     }
 
@@ -222,32 +220,12 @@ impl Sealer {
     }
 }
 
-fn seal_chunk(key: &SealKey, index: u64, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+/// Appends a chunk, sealed.
+fn append(key: &SealKey, index: u64, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     let start = out.len();
-    append_slot(chunk, out);
-    seal_tail(out, start, |slot| key.seal_chunks(index, slot))
-}
-
-/// Appends a chunk and room for its tag.
-fn append_slot(chunk: &[u8], out: &mut Vec<u8>) {
-    out.reserve(chunk.len().saturating_add(TAG_LEN));
-    out.extend_from_slice(chunk);
-    out.extend_from_slice(&[0; TAG_LEN]);
-}
-
-/// Seals what stands in `out` from `start` on; where that fails, no plaintext stays there.
-fn seal_tail(
-    out: &mut Vec<u8>,
-    start: usize,
-    seal: impl FnOnce(&mut [u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let slot = out.get_mut(start..).unwrap_or_default();
-    let sealed = seal(slot);
-    if sealed.is_err() {
-        slot.zeroize();
-        out.truncate(start);
-    }
-    sealed
+    out.resize(start.saturating_add(chunk.len()).saturating_add(TAG_LEN), 0);
+    let sealed = key.seal_into(index, chunk, out.get_mut(start..).unwrap_or_default());
+    sealed.inspect_err(|_| out.truncate(start))
 }
 
 /// At most so long is what `plaintext` bytes become.

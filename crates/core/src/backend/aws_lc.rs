@@ -43,6 +43,33 @@ impl Cipher {
         tag.as_ref().try_into().ok()
     }
 
+    /// From one buffer to another of the same length.
+    pub(crate) fn seal_into(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        associated: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+    ) -> Option<[u8; TAG_LEN]> {
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let (associated, mut tag) = (Aad::from(associated), [0; TAG_LEN]);
+        self.0.seal_out_of_place_scatter(nonce, associated, plaintext, out, &[], &mut tag).ok()?;
+        Some(tag)
+    }
+
+    /// From one buffer to another of the same length.
+    pub(crate) fn open_into(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        associated: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; TAG_LEN],
+        out: &mut [u8],
+    ) -> Option<()> {
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        self.0.open_separate_gather(nonce, Aad::from(associated), ciphertext, tag, out).ok()
+    }
+
     pub(crate) fn open(
         &self,
         nonce: &[u8; NONCE_LEN],

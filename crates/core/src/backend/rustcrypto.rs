@@ -1,7 +1,7 @@
 //! The portable backend: RustCrypto, dalek and ml-kem.
 
 use aes_gcm::Aes256Gcm;
-use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
+use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, aead::inout::InOutBuf};
 use ml_kem::{Decapsulate, KeyExport, MlKem768};
 
 use crate::{
@@ -37,15 +37,7 @@ impl Cipher {
         associated: &[u8],
         message: &mut [u8],
     ) -> Option<[u8; TAG_LEN]> {
-        let tag = match self {
-            Self::Aes256Gcm(cipher) => {
-                cipher.encrypt_inout_detached(nonce.into(), associated, message.into())
-            }
-            Self::ChaCha20Poly1305(cipher) => {
-                cipher.encrypt_inout_detached(nonce.into(), associated, message.into())
-            }
-        };
-        tag.ok().map(Into::into)
+        self.encrypt(nonce, associated, message.into())
     }
 
     pub(crate) fn open(
@@ -55,12 +47,61 @@ impl Cipher {
         message: &mut [u8],
         tag: &[u8; TAG_LEN],
     ) -> Option<()> {
-        match self {
+        self.decrypt(nonce, associated, message.into(), tag)
+    }
+
+    /// From one buffer to another of the same length.
+    pub(crate) fn seal_into(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        associated: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+    ) -> Option<[u8; TAG_LEN]> {
+        self.encrypt(nonce, associated, InOutBuf::new(plaintext, out).ok()?)
+    }
+
+    /// From one buffer to another of the same length.
+    pub(crate) fn open_into(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        associated: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; TAG_LEN],
+        out: &mut [u8],
+    ) -> Option<()> {
+        self.decrypt(nonce, associated, InOutBuf::new(ciphertext, out).ok()?, tag)
+    }
+
+    fn encrypt(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        associated: &[u8],
+        text: InOutBuf<'_, '_, u8>,
+    ) -> Option<[u8; TAG_LEN]> {
+        let tag = match self {
             Self::Aes256Gcm(cipher) => {
-                cipher.decrypt_inout_detached(nonce.into(), associated, message.into(), tag.into())
+                cipher.encrypt_inout_detached(nonce.into(), associated, text)
             }
             Self::ChaCha20Poly1305(cipher) => {
-                cipher.decrypt_inout_detached(nonce.into(), associated, message.into(), tag.into())
+                cipher.encrypt_inout_detached(nonce.into(), associated, text)
+            }
+        };
+        tag.ok().map(Into::into)
+    }
+
+    fn decrypt(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        associated: &[u8],
+        text: InOutBuf<'_, '_, u8>,
+        tag: &[u8; TAG_LEN],
+    ) -> Option<()> {
+        let (nonce, tag) = (nonce.into(), tag.into());
+        match self {
+            Self::Aes256Gcm(cipher) => cipher.decrypt_inout_detached(nonce, associated, text, tag),
+            Self::ChaCha20Poly1305(cipher) => {
+                cipher.decrypt_inout_detached(nonce, associated, text, tag)
             }
         }
         .ok()

@@ -66,7 +66,12 @@ macro_rules! backend {
 
             fn seal(&self, case: &Sealing<'_>, message: &mut [u8]) -> Option<[u8; TAG_LEN]> {
                 let cipher = super::$module::Cipher::new(case.algorithm, &case.key).expect("a key");
-                cipher.seal(&case.nonce, case.associated, message)
+                // From one buffer to another it is the same.
+                let (plaintext, mut apart) = (message.to_vec(), message.to_vec());
+                let into = cipher.seal_into(&case.nonce, case.associated, &plaintext, &mut apart);
+                let tag = cipher.seal(&case.nonce, case.associated, message);
+                assert_eq!((into, &*apart), (tag, &*message));
+                tag
             }
 
             fn open(
@@ -76,7 +81,12 @@ macro_rules! backend {
                 tag: &[u8; TAG_LEN],
             ) -> Option<()> {
                 let cipher = super::$module::Cipher::new(case.algorithm, &case.key).expect("a key");
-                cipher.open(&case.nonce, case.associated, message, tag)
+                let (sealed, mut apart) = (message.to_vec(), message.to_vec());
+                let into = cipher.open_into(&case.nonce, case.associated, &sealed, tag, &mut apart);
+                let opened = cipher.open(&case.nonce, case.associated, message, tag);
+                assert_eq!(into, opened);
+                assert!(opened.is_none() || *apart == *message);
+                opened
             }
 
             #[cfg(target_os = "linux")]
