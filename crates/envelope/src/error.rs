@@ -36,6 +36,10 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The store did not do what it was asked.
+    #[cfg(feature = "store")]
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
     /// The random number generator failed; nothing was changed.
     #[error("the random number generator failed")]
     Randomness,

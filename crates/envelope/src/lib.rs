@@ -104,6 +104,8 @@ mod open;
 mod record;
 pub mod ring;
 mod seal;
+#[cfg(feature = "store")]
+pub mod store;
 
 pub use binding::{ObjectId, WrapBinding};
 pub use context::{Context, Pairs};

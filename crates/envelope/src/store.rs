@@ -1,0 +1,303 @@
+//! Objects and their key records in an object store: memory, a folder, S3, Google Cloud Storage,
+//! Azure.
+//!
+//! ```text
+//! prefix/report.txt               body: sealed once, never changed
+//! prefix/.keys/3f/3f9a…           key record: all that rotation changes
+//! ```
+//!
+//! The record is written before the body, and only if there is none. A body appears whole or not
+//! at all. What a reader is given was verified chunk by chunk.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use sealwire_core::Timestamp;
+//! use sealwire_envelope::{
+//!     Context, Pairs,
+//!     local::{LocalKek, LocalKeys},
+//!     store::{Access, Plan, Store},
+//! };
+//! # use sealwire_testkit::rng::SeededRng;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sealwire_envelope::Error> {
+//! # let (mut rng, other) = (SeededRng::new(1), SeededRng::new(2));
+//! let kek = LocalKek::new(Arc::new(LocalKeys::generate("archive", &mut rng)?), other);
+//! let store = Store::new(Arc::new(object_store::memory::InMemory::new()), "acme")?;
+//! let now = Timestamp::from_secs(1_800_000_000);
+//!
+//! let context = Context::new([("tenant", "acme"), ("content-type", "text/plain")])?;
+//! store.seal("report.txt", &Plan::new(&context).kms(&kek), b"all is well", now, &mut rng).await?;
+//!
+//! let required = Pairs::new([("tenant", "acme")])?;
+//! let object = store.open("report.txt", &Access::kms(&kek, &required)).await?;
+//! assert_eq!(*object.read().await?, b"all is well");
+//! assert_eq!(*object.read_range(4..6).await?, b"is");
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod keep;
+#[cfg(feature = "fs")]
+mod local;
+mod open;
+mod rewrap;
+mod seal;
+
+use core::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::{
+    GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload, UpdateVersion, path::Path,
+};
+use sealwire_core::{DecodeError, DecodeReason};
+
+use crate::{Error, Header, KeyRecord, MAGIC, ObjectId};
+
+pub use error::StoreError;
+pub use keep::{Orphans, Resealed, Swept};
+pub use open::{Access, Content, StoredObject};
+pub use rewrap::{Outcome, Progress, Rewrap, Watch};
+pub use seal::{Plan, SealWriter};
+
+/// So many requests for key records are under way at once: enough to hide the way to a cloud, and
+/// few enough for its limits.
+const CONCURRENT: usize = 16;
+
+/// Length of a part of an upload, in bytes: services ask for 5 MiB at least.
+const PART_LEN: usize = 8 * 1024 * 1024;
+
+/// Sealed objects and their key records below a prefix of an object store.
+///
+/// # Security
+/// One prefix is for one owner, and no prefix lies within another. What is asked of a store
+/// depends on what lies below its own prefix, and on nothing else.
+#[derive(Clone, Debug)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    prefix: Path,
+    part_len: usize,
+    /// Where the records of a local store can be replaced under a lock.
+    #[cfg(feature = "fs")]
+    folder: Option<std::path::PathBuf>,
+}
+
+/// A key record, and the version of it that was read.
+struct VersionedRecord {
+    record: KeyRecord,
+    bytes: Bytes,
+    version: UpdateVersion,
+}
+
+impl Store {
+    /// The store below `prefix`, which may be empty. Rewrapping needs one that writes on a
+    /// condition: every cloud and memory can, and for a folder there is `Store::local`.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`] for a prefix that is no path.
+    pub fn new(objects: Arc<dyn ObjectStore>, prefix: &str) -> Result<Self, Error> {
+        let prefix = if prefix.is_empty() { Path::default() } else { parse(prefix)? };
+        Ok(Self {
+            objects,
+            prefix,
+            part_len: PART_LEN,
+            #[cfg(feature = "fs")]
+            folder: None,
+        })
+    }
+
+    /// The store below `prefix` in a folder of this machine. The folder is made if there is none.
+    ///
+    /// # Errors
+    /// As [`Store::new`]; [`StoreError::Failed`] where the folder cannot be used.
+    #[cfg(feature = "fs")]
+    pub fn local(root: &std::path::Path, prefix: &str) -> Result<Self, Error> {
+        let failed = |error: std::io::Error| StoreError::Failed(error.to_string());
+        std::fs::create_dir_all(root).map_err(failed)?;
+        let root = root.canonicalize().map_err(failed)?;
+        let objects =
+            object_store::local::LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
+        let mut store = Self::new(Arc::new(objects), prefix)?;
+        store.folder = Some(root.join(store.prefix.as_ref()));
+        Ok(store)
+    }
+
+    /// With parts of another length in uploads, in bytes: 8 MiB are the default, and services ask
+    /// for 5 at least. A writer holds less than six parts and 2 MiB.
+    #[must_use]
+    pub fn with_part_len(mut self, len: usize) -> Self {
+        self.part_len = len.max(1);
+        self
+    }
+
+    /// Where an object of this name stands.
+    // ENV-43
+    fn path(&self, name: &str) -> Result<Path, Error> {
+        let path = parse(name)?;
+        Ok(self.prefix.parts().chain(path.parts()).collect())
+    }
+
+    /// Where the key record of an object stands.
+    // ENV-18
+    fn record_path(&self, object: ObjectId) -> Path {
+        let name = KeyRecord::name(object);
+        let parts = name.split('/').map(object_store::path::PathPart::from);
+        self.prefix.parts().chain(parts).collect()
+    }
+
+    /// The folder of the key records.
+    fn records_path(&self) -> Path {
+        let folder = KeyRecord::FOLDER.trim_end_matches('/');
+        self.prefix.clone().join(folder)
+    }
+
+    /// The name below the prefix.
+    fn name_of(&self, path: &Path) -> Option<String> {
+        let parts = path.prefix_match(&self.prefix)?;
+        Some(parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"))
+    }
+
+    /// Writes a record where there is none.
+    // ENV-19
+    async fn create_record(&self, record: &KeyRecord) -> Result<(), Error> {
+        let path = self.record_path(record.binding().object());
+        let payload = PutPayload::from(record.to_bytes());
+        let Err(error) = self.objects.put_opts(&path, payload, PutMode::Create.into()).await else {
+            return Ok(());
+        };
+        // Clients repeat requests whose answer was lost: what stands there may be what was sent.
+        let written = self.read_record(record.binding().object()).await;
+        if written.is_ok_and(|found| found.is_some_and(|found| &found.record == record)) {
+            return Ok(());
+        }
+        Err(error.into())
+    }
+
+    /// The record of an object, if there is one.
+    async fn read_record(&self, object: ObjectId) -> Result<Option<VersionedRecord>, Error> {
+        let path = self.record_path(object);
+        let found = match self.objects.get_opts(&path, GetOptions::default()).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            other => other?,
+        };
+        let version = version_of(&found.meta);
+        // ENV-16: bounded before it is fetched.
+        if found.meta.size > u64::try_from(KeyRecord::MAX_LEN).unwrap_or(u64::MAX) {
+            let reason = DecodeReason::TooLong(KeyRecord::MAX_LEN);
+            return Err(DecodeError::new("key record", reason).into());
+        }
+        let bytes = found.bytes().await?;
+        let record = KeyRecord::from_bytes(&bytes)?;
+        Ok(Some(VersionedRecord { record, bytes, version }))
+    }
+
+    /// Writes `next` in the place of the record that was read, if that still stands there.
+    // ENV-37
+    async fn update_record(&self, read: VersionedRecord, next: &KeyRecord) -> Result<(), Error> {
+        let VersionedRecord { record, bytes, version } = read;
+        let object = record.binding().object();
+        let next_bytes = next.to_bytes();
+        #[cfg(feature = "fs")]
+        if let Some(folder) = &self.folder {
+            return Ok(local::update(folder, &KeyRecord::name(object), &bytes, &next_bytes)?);
+        }
+        drop(bytes);
+        let options = PutOptions::from(PutMode::Update(version));
+        let path = self.record_path(object);
+        let put = self.objects.put_opts(&path, next_bytes.into(), options).await;
+        match put.map_err(StoreError::from) {
+            Ok(_) => Ok(()),
+            Err(StoreError::Unsupported(_)) => {
+                let need = "write on a condition; a folder can as `Store::local`";
+                Err(StoreError::Unsupported(need).into())
+            }
+            Err(error) => {
+                // As in `create_record`.
+                let found = self.read_record(object).await;
+                let written = found.is_ok_and(|it| it.is_some_and(|it| &it.record == next));
+                if written { Ok(()) } else { Err(error.into()) }
+            }
+        }
+    }
+
+    /// Deletes the record of an object: it opens no more.
+    async fn delete_record(&self, object: ObjectId) -> Result<(), Error> {
+        #[cfg(feature = "fs")]
+        if let Some(folder) = &self.folder {
+            return Ok(local::remove(folder, &KeyRecord::name(object))?);
+        }
+        match self.objects.delete(&self.record_path(object)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The first bytes of what stands at `path`, and what the store says of all of it.
+    async fn first_bytes(&self, path: &Path, len: u64) -> Result<(ObjectMeta, Bytes), Error> {
+        let options = GetOptions::new().with_range(Some(0..len));
+        let found = match self.objects.get_opts(path, options).await {
+            Ok(found) => found,
+            // Some stores have no range of an empty object.
+            Err(error @ object_store::Error::Generic { .. }) => {
+                let meta = self.objects.head(path).await?;
+                let empty = meta.size == 0;
+                return if empty { Ok((meta, Bytes::new())) } else { Err(error.into()) };
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let meta = found.meta.clone();
+        let bytes = exactly(found, 0..len.min(meta.size)).await?;
+        Ok((meta, bytes))
+    }
+
+    /// The id in what stands at `path`, if it begins as objects do.
+    async fn object_at(&self, path: &Path) -> Result<Option<ObjectId>, Error> {
+        let fixed = u64::try_from(Header::FIXED_LEN).unwrap_or(u64::MAX);
+        let (_, bytes) = self.first_bytes(path, fixed).await?;
+        Ok(peek(&bytes))
+    }
+}
+
+/// The bytes that a store gave, if they are those that were asked for.
+async fn exactly(found: GetResult, range: Range<u64>) -> Result<Bytes, Error> {
+    let wrong = || StoreError::Failed("it gave other bytes than it was asked for".to_owned());
+    // Bounded before they are fetched.
+    if found.range != range {
+        return Err(wrong().into());
+    }
+    let bytes = found.bytes().await?;
+    let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if range.end.checked_sub(range.start) == Some(len) { Ok(bytes) } else { Err(wrong().into()) }
+}
+
+/// What a write on the condition that nothing has changed names.
+fn version_of(meta: &ObjectMeta) -> UpdateVersion {
+    UpdateVersion { e_tag: meta.e_tag.clone(), version: meta.version.clone() }
+}
+
+/// The id in the first bytes of an object. All else of them is checked by whoever opens it.
+fn peek(bytes: &[u8]) -> Option<ObjectId> {
+    let rest = bytes.strip_prefix(&MAGIC)?;
+    // Version, suite and two reserved bytes.
+    let id = rest.get(4..)?.first_chunk()?;
+    Some(ObjectId::from_bytes(*id))
+}
+
+/// A name that is spelled as the store spells it, outside of the folder of key records.
+fn parse(name: &str) -> Result<Path, Error> {
+    let refuse = |rule| Err(StoreError::Name(rule).into());
+    let folder = KeyRecord::FOLDER.trim_end_matches('/');
+    match Path::parse(name) {
+        Ok(path) if path.as_ref() != name || name.is_empty() => {
+            refuse("neither is empty nor begins or ends with a slash")
+        }
+        Ok(path) if path.parts().any(|part| part.as_ref() == folder) => {
+            refuse("has no part `.keys`, where key records stand")
+        }
+        Ok(path) => Ok(path),
+        Err(_) => refuse("has no empty part, no `.`, no `..` and only characters of paths"),
+    }
+}

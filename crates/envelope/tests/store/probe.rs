@@ -1,0 +1,209 @@
+//! A store before another one, that counts and logs what it is asked, and fails when it is told.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart, path::Path,
+};
+
+/// What goes wrong from one request on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// This request fails, and nothing comes of it.
+    Refuse,
+    /// This request is done, and its answer is lost.
+    LoseAnswer,
+    /// This request and every write after it fail: no space is left, or the store is read-only.
+    Full,
+    /// The process is killed: neither this request nor any other is ever answered.
+    Kill,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    asked: AtomicUsize,
+    fault: Mutex<Option<(usize, Fault)>>,
+    log: Mutex<Vec<String>>,
+    sent: AtomicUsize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    inner: Arc<dyn ObjectStore>,
+    state: Arc<State>,
+}
+
+impl Probe {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { inner, state: Arc::default() }
+    }
+
+    /// Counts anew from 0, and fails at request `at`.
+    pub(crate) fn fail(&self, at: usize, fault: Fault) {
+        self.state.asked.store(0, Ordering::SeqCst);
+        *self.state.fault.lock().unwrap() = Some((at, fault));
+    }
+
+    pub(crate) fn heal(&self) {
+        self.state.asked.store(0, Ordering::SeqCst);
+        *self.state.fault.lock().unwrap() = None;
+    }
+
+    /// How many requests there were since the count began.
+    pub(crate) fn asked(&self) -> usize {
+        self.state.asked.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes were sent.
+    pub(crate) fn sent(&self) -> usize {
+        self.state.sent.load(Ordering::SeqCst)
+    }
+
+    /// What was asked since this was last called.
+    pub(crate) fn take_log(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.log.lock().unwrap())
+    }
+}
+
+impl State {
+    /// Whether the answer is to be lost.
+    async fn ask(&self, what: &str, path: &Path, writes: bool) -> Result<bool> {
+        self.log.lock().unwrap().push(format!("{what} {path}"));
+        let now = self.asked.fetch_add(1, Ordering::SeqCst);
+        let fault = *self.fault.lock().unwrap();
+        match fault {
+            Some((at, Fault::Refuse)) if now == at => Err(failed()),
+            Some((at, Fault::Full)) if now >= at && writes => Err(failed()),
+            Some((at, Fault::LoseAnswer)) if now == at => Ok(true),
+            Some((at, Fault::Kill)) if now >= at => std::future::pending().await,
+            _ => Ok(false),
+        }
+    }
+}
+
+fn failed() -> Error {
+    Error::Generic { store: "probe", source: "it was told to fail".into() }
+}
+
+fn answer<T>(lost: bool, answer: T) -> Result<T> {
+    if lost { Err(failed()) } else { Ok(answer) }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("probe")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Probe {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let lost = self.state.ask("put", path, true).await?;
+        self.state.sent.fetch_add(payload.content_length(), Ordering::SeqCst);
+        answer(lost, self.inner.put_opts(path, payload, options).await?)
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let lost = self.state.ask("begin", path, true).await?;
+        let inner = self.inner.put_multipart_opts(path, options).await?;
+        let upload = Upload { inner, path: path.clone(), state: Arc::clone(&self.state) };
+        answer(lost, Box::new(upload))
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        let lost = self.state.ask("get", path, false).await?;
+        answer(lost, self.inner.get_opts(path, options).await?)
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let (inner, state) = (Arc::clone(&self.inner), Arc::clone(&self.state));
+        let deleted = paths.and_then(move |path| {
+            let (inner, state) = (Arc::clone(&inner), Arc::clone(&state));
+            async move {
+                let lost = state.ask("delete", &path, true).await?;
+                inner.delete(&path).await?;
+                answer(lost, path)
+            }
+        });
+        deleted.boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let listed = self.inner.list(prefix);
+        let (state, prefix) = (Arc::clone(&self.state), prefix.cloned().unwrap_or_default());
+        let asked = async move { state.ask("list", &prefix, false).await };
+        let asked = futures_util::stream::once(asked).map_ok(move |lost| (lost, ()));
+        let mut listed = Some(listed);
+        asked
+            .flat_map(move |asked| match (asked, listed.take()) {
+                (Ok((false, ())), Some(listed)) => listed,
+                _ => futures_util::stream::once(std::future::ready(Err(failed()))).boxed(),
+            })
+            .boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let path = prefix.cloned().unwrap_or_default();
+        let lost = self.state.ask("folders", &path, false).await?;
+        answer(lost, self.inner.list_with_delimiter(prefix).await?)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let lost = self.state.ask("copy", from, true).await?;
+        answer(lost, self.inner.copy_opts(from, to, options).await?)
+    }
+}
+
+#[derive(Debug)]
+struct Upload {
+    inner: Box<dyn MultipartUpload>,
+    path: Path,
+    state: Arc<State>,
+}
+
+#[async_trait::async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, part: PutPayload) -> UploadPart {
+        let len = part.content_length();
+        let (sending, state) = (self.inner.put_part(part), Arc::clone(&self.state));
+        let path = self.path.clone();
+        Box::pin(async move {
+            let lost = state.ask("part", &path, true).await?;
+            sending.await?;
+            state.sent.fetch_add(len, Ordering::SeqCst);
+            answer(lost, ())
+        })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let lost = self.state.ask("complete", &self.path, true).await?;
+        answer(lost, self.inner.complete().await?)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        // To give up writes nothing.
+        let lost = self.state.ask("abort", &self.path, false).await?;
+        answer(lost, self.inner.abort().await?)
+    }
+}
