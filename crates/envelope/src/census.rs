@@ -119,6 +119,12 @@ impl Census {
         self.references.get(id).copied().unwrap_or_default()
     }
 
+    /// The versions of a key other than `newest` that records refer to, and how many do: what a
+    /// rewrap has left to do.
+    pub fn outdated<'a>(&'a self, newest: &'a KeyId) -> impl Iterator<Item = (&'a KeyId, u64)> {
+        self.iter().filter(move |(id, _)| id.key == newest.key && *id != newest)
+    }
+
     /// Every version that records refer to, and how many do.
     pub fn iter(&self) -> impl Iterator<Item = (&KeyId, u64)> {
         self.references.iter().map(|(id, count)| (id, *count))

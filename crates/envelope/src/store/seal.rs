@@ -120,6 +120,22 @@ pub(super) enum Target {
     Replace(UpdateVersion),
 }
 
+impl Target {
+    /// Asks whether it still is what stands at `path`.
+    async fn check(&self, store: &Store, path: &Path) -> Result<(), Error> {
+        let found = match store.objects.head(path).await {
+            Err(object_store::Error::NotFound { .. }) => None,
+            other => Some(version_of(&other?)),
+        };
+        match (self, found) {
+            (Self::Vacant, None) => Ok(()),
+            (Self::Vacant, Some(_)) => Err(StoreError::Exists.into()),
+            (Self::Replace(expected), Some(found)) if *expected == found => Ok(()),
+            (Self::Replace(_), _) => Err(StoreError::Changed.into()),
+        }
+    }
+}
+
 impl Store {
     /// Seals `content` as the object `name`.
     ///
@@ -319,7 +335,7 @@ impl Upload {
     async fn next_part(&mut self, store: &Store) -> Result<UploadPart, Error> {
         if self.multipart.is_none() {
             // Before gigabytes are sent in vain.
-            self.check_target(store).await?;
+            self.target.check(store, &self.path).await?;
             self.multipart = Some(store.objects.put_multipart(&self.path).await?);
         }
         let len = self.part_len().min(self.sealed.len());
@@ -344,12 +360,13 @@ impl Upload {
         }
         // The last chunk may have made two parts of one.
         while !self.sealed.is_empty() {
-            in_flight.push(self.next_part(store).await?);
+            let part = self.next_part(store).await?;
+            in_flight.push(part);
         }
         while let Some(part) = in_flight.next().await {
             part?;
         }
-        self.check_target(store).await?;
+        self.target.check(store, &self.path).await?;
         let multipart = self.multipart.as_mut().ok_or(Error::Unreachable("it was begun"))?;
         multipart.complete().await?;
         self.multipart = None;
@@ -366,24 +383,11 @@ impl Upload {
         let put = store.objects.put_opts(&self.path, payload.clone(), PutOptions::from(mode)).await;
         match put.map_err(StoreError::from) {
             Err(StoreError::Unsupported(_)) if matches!(self.target, Target::Replace(_)) => {
-                self.check_target(store).await?;
+                self.target.check(store, &self.path).await?;
                 store.objects.put(&self.path, payload).await?;
                 Ok(())
             }
             other => Ok(other.map(drop)?),
-        }
-    }
-
-    async fn check_target(&self, store: &Store) -> Result<(), Error> {
-        let found = match store.objects.head(&self.path).await {
-            Err(object_store::Error::NotFound { .. }) => None,
-            other => Some(version_of(&other?)),
-        };
-        match (&self.target, found) {
-            (Target::Vacant, None) => Ok(()),
-            (Target::Vacant, Some(_)) => Err(StoreError::Exists.into()),
-            (Target::Replace(expected), Some(found)) if *expected == found => Ok(()),
-            (Target::Replace(_), _) => Err(StoreError::Changed.into()),
         }
     }
 }

@@ -85,6 +85,9 @@ fn a_rewrap_that_is_killed_anywhere_strands_nothing_and_is_finished() {
             all_open(&store, &rotated);
             let census = now_or_never(store.census(NOW)).unwrap();
             let old = id(&rotated, "1");
+            let newest = id(&rotated, "2");
+            let outdated: u64 = census.outdated(&newest).map(|(_, count)| count).sum();
+            assert_eq!(outdated, census.references(&old));
             if fault == Fault::Kill {
                 done_before_kill.insert(OBJECTS - census.references(&old));
             }
@@ -92,7 +95,7 @@ fn a_rewrap_that_is_killed_anywhere_strands_nothing_and_is_finished() {
             // The old key goes only when nothing refers to it.
             let mut ring = KekRing::new(old.clone(), Timestamp::from_secs(0));
             let no_grace = Schedule { grace_days: 0, ..Schedule::default() };
-            ring.rotate(id(&rotated, "2"), &no_grace, NOW).unwrap();
+            ring.rotate(newest.clone(), &no_grace, NOW).unwrap();
             assert_eq!(ring.retire(&old, &census, NOW).is_ok(), census.references(&old) == 0);
 
             // From what was heard, or from the beginning: the rest is done, and all is counted.
@@ -104,6 +107,7 @@ fn a_rewrap_that_is_killed_anywhere_strands_nothing_and_is_finished() {
             }
             let census = now_or_never(store.census(NOW)).unwrap();
             assert_eq!((census.references(&old), census.records()), (0, OBJECTS));
+            assert_eq!(census.outdated(&newest).count(), 0);
             let mut keys =
                 sealwire_envelope::local::LocalKeys::from_bytes(&keys(2).to_bytes()).unwrap();
             keys.remove(&old.version).unwrap();

@@ -221,3 +221,27 @@ fn a_body_that_changes_under_a_reader_gives_nothing_unverified() {
         }
     }
 }
+
+/// Compiles only where every future can move between the threads of a runtime.
+#[test]
+fn futures_can_be_sent() {
+    fn sent<T: Send>(future: T) {
+        drop(future);
+    }
+    let (_, store) = memory();
+    let (kek, required, context) = (kek(1), tenant("acme"), context());
+    let (plan, access) = (Plan::new(&context).kms(&kek), Access::kms(&kek, &required));
+    let mut rng = SeededRng::new(1);
+    sent(store.seal("a", &plan, b"", NOW, &mut rng));
+    sent(store.reseal("a", &access, &plan, NOW, &mut rng));
+    sent(store.rewrap_all(&sealwire_envelope::store::Rewrap::new(&kek), None, NOW, &mut ()));
+    sent(store.sweep(core::time::Duration::ZERO, NOW));
+    sent(store.census(NOW));
+    sent(store.erase("a"));
+    sent(async {
+        let mut writer = store.writer("b", &plan, NOW, &mut SeededRng::new(2)).await?;
+        writer.write(b"content").await?;
+        writer.finish().await?;
+        store.open("b", &access).await?.content().copy_to(&mut tokio::io::sink()).await
+    });
+}
