@@ -6,6 +6,9 @@
 //! prefix/.keys/3f/3f9a…           key record: all that rotation changes
 //! ```
 //!
+//! Memory, folders, S3 (moto, SeaweedFS) and Azure (Azurite) run the same tests. Google Cloud
+//! Storage has no server that object_store can be tested with, and was never run.
+//!
 //! The record is written before the body, and only if there is none. A body appears whole or not
 //! at all. What a reader is given was verified chunk by chunk.
 //!

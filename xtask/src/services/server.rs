@@ -73,7 +73,7 @@ pub(crate) const SERVERS: [Server; 4] = [
             let mut arguments = words(&format!(
                 "server -ip 127.0.0.1 -ip.bind 127.0.0.1 -s3 -s3.port {} -s3.port.grpc {} \
                  -s3.port.iceberg 0 -filer -filer.port {} -filer.port.grpc {} -volume.port {} \
-                 -volume.port.grpc {} -master.port {} -master.port.grpc {} -dir",
+                 -volume.port.grpc {} -volume.max 100 -master.port {} -master.port.grpc {} -dir",
                 ports[0], ports[1], ports[2], ports[3], ports[4], ports[5], ports[6], ports[7]
             ));
             arguments.push(data.display().to_string());
