@@ -8,14 +8,16 @@ use sealwire_envelope::{
     Dek, Error, KeyRecord, ObjectId, WrapBinding,
     audit::Counts,
     kms::{KeyId, KeyRef, KeyVersion, Kms, KmsError, Pending, Wrapped},
+    local::LocalKeys,
     ring::{KekRing, Schedule},
     store::{Outcome, Progress, Rewrap, Store, Watch},
 };
+use sealwire_testkit::rng::SeededRng;
 
 use crate::{
     Kek,
     faults::unless_killed,
-    kek, keys, open,
+    kek, keys, memory, open,
     probe::{Fault, Probe},
     rewrap, seal,
     support::{NOW, now_or_never},
@@ -108,10 +110,9 @@ fn a_rewrap_that_is_killed_anywhere_strands_nothing_and_is_finished() {
             let census = now_or_never(store.census(NOW)).unwrap();
             assert_eq!((census.references(&old), census.records()), (0, OBJECTS));
             assert_eq!(census.outdated(&newest).count(), 0);
-            let mut keys =
-                sealwire_envelope::local::LocalKeys::from_bytes(&keys(2).to_bytes()).unwrap();
+            let mut keys = LocalKeys::from_bytes(&keys(2).to_bytes()).unwrap();
             keys.remove(&old.version).unwrap();
-            all_open(&store, &Kek::new(keys.into(), sealwire_testkit::rng::SeededRng::new(3)));
+            all_open(&store, &Kek::new(keys.into(), SeededRng::new(3)));
             if !met {
                 break;
             }
@@ -136,7 +137,9 @@ fn two_rewrappers_at_once_do_the_work_once() {
     });
     for store in [six(Arc::new(InMemory::new())).1, local] {
         // The second one does all of it between the first one's reading and its writing.
-        let racing = Racing { kek: kek(2), store: store.clone() };
+        let (first, other) = (another_kek(), store.clone());
+        let during = move || drop(rewrap(&other, &Rewrap::new(&first), None, &mut ()).unwrap());
+        let racing = Racing { kek: kek(2), during: Box::new(during) };
         let run = Rewrap::new(&racing);
         let late = *rewrap(&store, &run, None, &mut ()).unwrap().counts();
         assert!(late.is_exact());
@@ -150,11 +153,21 @@ fn two_rewrappers_at_once_do_the_work_once() {
     }
 }
 
-/// A key service during whose answer another rewrapper does everything.
-#[derive(Debug)]
+/// The same keys with salts of its own: no two wraps are alike.
+fn another_kek() -> Kek {
+    Kek::new(keys(2), SeededRng::new(79))
+}
+
+/// A key service during whose answer something else happens.
 struct Racing {
     kek: Kek,
-    store: Store,
+    during: Box<dyn Fn() + Send + Sync>,
+}
+
+impl core::fmt::Debug for Racing {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Racing")
+    }
 }
 
 impl Kms for Racing {
@@ -178,11 +191,50 @@ impl Kms for Racing {
         &'a self,
         wraps: &'a [(Wrapped, WrapBinding)],
     ) -> Pending<'a, Vec<Result<Wrapped, KmsError>>> {
-        Box::pin(async move {
-            let run = Rewrap::new(&self.kek);
-            self.store.rewrap_all(&run, None, NOW, &mut ()).await.unwrap();
-            self.kek.rewrap(wraps).await
-        })
+        (self.during)();
+        self.kek.rewrap(wraps)
+    }
+}
+
+// attack T27
+// ENV-37
+#[test]
+fn rewrappers_in_two_threads_wrap_each_record_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Store::local(folder.path(), "").unwrap();
+    for n in 0..40 {
+        seal(&local, &n.to_string(), &kek(1), b"content", n).unwrap();
+    }
+    let (one, other) = (kek(2), another_kek());
+    let run = |kek: &Kek| *rewrap(&local, &Rewrap::new(kek), None, &mut ()).unwrap().counts();
+    let (one, other) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| run(&other));
+        (run(&one), other.join().unwrap())
+    });
+    for counts in [one, other] {
+        assert!(counts.is_exact() && counts.scanned == 40 && counts.failed == 0, "{counts:?}");
+    }
+    assert_eq!(one.rewrapped + other.rewrapped, 40);
+    (0..40).for_each(|n| assert_eq!(open(&local, &n.to_string(), &kek(2)).unwrap(), b"content"));
+}
+
+// ENV-37, ENV-42
+#[test]
+fn what_is_erased_while_it_is_rewrapped_stays_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [memory().1, Store::local(folder.path(), "").unwrap()] {
+        seal(&store, "a", &kek(1), b"a", 1).unwrap();
+        seal(&store, "b", &kek(1), b"b", 2).unwrap();
+        let erasing = store.clone();
+        let during = move || drop(now_or_never(erasing.erase("a")));
+        let racing = Racing { kek: kek(2), during: Box::new(during) };
+        let run = rewrap(&store, &Rewrap::new(&racing), None, &mut ()).unwrap();
+        let Counts { rewrapped, conflict, scanned, .. } = *run.counts();
+        // It was erased while it was rewrapped, or before it was looked at.
+        assert_eq!((rewrapped, conflict), (1, scanned - 1));
+        assert_eq!(now_or_never(store.orphans()).unwrap(), Default::default());
+        assert_eq!(now_or_never(store.census(NOW)).unwrap().records(), 1);
+        assert_eq!(open(&store, "b", &kek(2)).unwrap(), b"b");
     }
 }
 
