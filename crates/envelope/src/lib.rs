@@ -6,7 +6,7 @@
 //!
 //! # What it is not
 //!
-//! It does no I/O: it takes bytes, the time and a random number generator, and gives bytes. Key
+//! Without the feature `store` it does no I/O: it takes bytes, the time and a random number generator, and gives bytes. Key
 //! services stand behind the trait [`Kms`](kms::Kms), whose implementations are in
 //! `sealwire-custody`. It knows no identities: a sealer's id and card are opaque bytes, which
 //! [`Sealers`] judges. It says nothing of freshness: an older object with its older key record
@@ -79,6 +79,8 @@
 //! # Features
 //!
 //! - `fast`: faster primitives. Same bytes, same errors.
+//! - `store`: the module `store`, which keeps objects and their records in object stores. `fs` adds
+//!   folders; `aws`, `azure` and `gcp` add clouds.
 //!
 //! # Security
 //!
