@@ -36,9 +36,9 @@ pub(crate) fn portable(context: &mut Context) -> JobResult {
     run(command.arg("--").args(BEYOND_CRYPTOGRAPHY.into_iter().flat_map(|name| ["--skip", name])))
 }
 
-/// Tests of the facade that move many bytes or start many processes. What they look at is above
-/// the cryptography, and the run with the fast backend has looked at it.
-const BEYOND_CRYPTOGRAPHY: [&str; 3] = ["large::", "nonces::", "processes::"];
+/// Tests that play every schedule, move many bytes or start many processes. What they look at is
+/// above the cryptography, and the run with the fast backend has looked at it.
+const BEYOND_CRYPTOGRAPHY: [&str; 4] = ["exhaustive::", "large::", "nonces::", "processes::"];
 
 /// As [`with_fast`], of the tests with the portable backend.
 pub(crate) fn with_portable(context: &Context) -> Result<String, Stop> {

@@ -6,9 +6,9 @@
 //!
 //! # What it is not
 //!
-//! Without the feature `store` it does no I/O: it takes bytes, the time and a random number generator, and gives bytes. Key
-//! services stand behind the trait [`Kms`](kms::Kms), whose implementations are in
-//! `sealwire-custody`. It knows no identities: a sealer's id and card are opaque bytes, which
+//! Without the feature `store` it does no I/O: it takes bytes, the time and a random number
+//! generator, and gives bytes. Key services stand behind the trait [`Kms`](kms::Kms), whose
+//! implementations are in `sealwire-custody`. It knows no identities: a sealer's id and card are opaque bytes, which
 //! [`Sealers`] judges. It says nothing of freshness: an older object with its older key record
 //! opens.
 //!
