@@ -12,13 +12,14 @@ pub(crate) fn fmt(context: &mut Context) -> JobResult {
 }
 
 /// Every crate with all features; and each leaf crate on its own with none, so that none leans
-/// on a feature that another crate turns on. Goes on after a crate with warnings to show those of
-/// the others.
+/// on a feature that another crate turns on: without its tests, for which other crates turn
+/// features on. Goes on after a crate with warnings to show those of the others.
 pub(crate) fn clippy(context: &mut Context) -> JobResult {
+    let whole = "--workspace --all-features --all-targets".to_owned();
     let leaves = LEAVES.map(|name| format!("--package {name} --no-default-features"));
     let mut failed = Vec::new();
-    for selection in iter::once("--workspace --all-features".to_owned()).chain(leaves) {
-        let arguments = format!("clippy --quiet {selection} --all-targets");
+    for selection in iter::once(whole).chain(leaves) {
+        let arguments = format!("clippy --quiet {selection}");
         // Dependencies inside the workspace have their own turn.
         let lint = ["--", "--no-deps", "-D", "warnings"];
         if run(cargo(context, &arguments).args(lint)).is_err() {
