@@ -57,8 +57,14 @@ fn locked(root: &Path, name: &str) -> Result<(PathBuf, File), StoreError> {
     Ok((record, folder))
 }
 
+/// Writes a file that is not there yet: neither what a killed process left, nor a link that whoever
+/// can write here has put in its place, which would be followed.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -199,6 +199,22 @@ impl Kms for Racing {
 // attack T27
 // ENV-37
 #[test]
+fn a_link_in_the_place_of_a_new_record_is_not_followed() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let local = Store::local(folder.path(), "").unwrap();
+    let object = seal(&local, "a", &kek(1), b"content", 1).unwrap().object();
+    let victim = elsewhere.path().join("victim");
+    std::fs::write(&victim, "not a record").unwrap();
+    let staged = folder.path().join(format!("{}#0", KeyRecord::name(object)));
+    std::os::unix::fs::symlink(&victim, staged).unwrap();
+    let counts = *rewrap(&local, &Rewrap::new(&kek(2)), None, &mut ()).unwrap().counts();
+    assert_eq!((counts.rewrapped, counts.scanned), (1, 1));
+    assert_eq!(std::fs::read(&victim).unwrap(), b"not a record");
+    assert_eq!(open(&local, "a", &kek(2)).unwrap(), b"content");
+}
+
+// ENV-37
+#[test]
 fn rewrappers_in_two_threads_wrap_each_record_once() {
     let folder = tempfile::tempdir().unwrap();
     let local = Store::local(folder.path(), "").unwrap();
