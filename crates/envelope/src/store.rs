@@ -52,6 +52,7 @@ use core::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use object_store::{
     GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     PutPayload, UpdateVersion, path::Path,
@@ -192,7 +193,7 @@ impl Store {
             let reason = DecodeReason::TooLong(KeyRecord::MAX_LEN);
             return Err(DecodeError::new("key record", reason).into());
         }
-        let bytes = found.bytes().await?;
+        let bytes = at_most(found, KeyRecord::MAX_LEN).await?;
         let record = KeyRecord::from_bytes(&bytes)?;
         Ok(Some(VersionedRecord { record, bytes, version }))
     }
@@ -266,14 +267,30 @@ impl Store {
 
 /// The bytes that a store gave, if they are those that were asked for.
 async fn exactly(found: GetResult, range: Range<u64>) -> Result<Bytes, Error> {
-    let wrong = || StoreError::Failed("it gave other bytes than it was asked for".to_owned());
     // Bounded before they are fetched.
     if found.range != range {
-        return Err(wrong().into());
+        return Err(other_bytes());
     }
-    let bytes = found.bytes().await?;
-    let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    if range.end.checked_sub(range.start) == Some(len) { Ok(bytes) } else { Err(wrong().into()) }
+    let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| other_bytes())?;
+    let bytes = at_most(found, len).await?;
+    if bytes.len() == len { Ok(bytes) } else { Err(other_bytes()) }
+}
+
+/// All the bytes that a store gives. It says how many there are, and may give more.
+async fn at_most(found: GetResult, most: usize) -> Result<Bytes, Error> {
+    let mut pieces = found.into_stream();
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.try_next().await? {
+        if piece.len() > most.saturating_sub(bytes.len()) {
+            return Err(other_bytes());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.into())
+}
+
+fn other_bytes() -> Error {
+    StoreError::Failed("it gave other bytes than it was asked for".to_owned()).into()
 }
 
 /// What a write on the condition that nothing has changed names.

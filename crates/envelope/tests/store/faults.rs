@@ -127,3 +127,21 @@ fn whatever_fails_a_reader_gives_what_is_authentic() {
         }
     }
 }
+
+// ENV-16
+#[test]
+fn a_store_that_gives_more_than_it_says_is_not_listened_to() {
+    let (probe, store) = probed();
+    seal(&store, "a", &kek(1), &content(100), 5).unwrap();
+    // The head, and the key record.
+    for at in 0..2 {
+        probe.fail(at, Fault::Flood);
+        let before = probe.flooded();
+        let refused = open(&store, "a", &kek(1)).unwrap_err();
+        assert!(matches!(refused, Error::Store(_)), "{at}: {refused}");
+        let taken = probe.flooded() - before;
+        assert!((1..10).contains(&taken), "{at}: {taken} of {} pieces", Probe::FLOOD);
+    }
+    probe.heal();
+    assert_eq!(open(&store, "a", &kek(1)).unwrap(), content(100));
+}

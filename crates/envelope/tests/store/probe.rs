@@ -8,11 +8,14 @@ use std::{
     },
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures_util::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-    UploadPart, path::Path,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, UploadPart, path::Path,
 };
 
 /// What goes wrong from one request on.
@@ -26,6 +29,8 @@ pub(crate) enum Fault {
     Full,
     /// The process is killed: neither this request nor any other is ever answered.
     Kill,
+    /// What this request reads goes on behind its end, in [`Probe::FLOOD`] pieces.
+    Flood,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +39,7 @@ struct State {
     fault: Mutex<Option<(usize, Fault)>>,
     log: Mutex<Vec<String>>,
     sent: AtomicUsize,
+    flooded: AtomicUsize,
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +49,9 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
+    /// Pieces of 64 KiB that follow what a flooding request reads.
+    pub(crate) const FLOOD: usize = 256;
+
     pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
         Self { inner, state: Arc::default() }
     }
@@ -66,6 +75,23 @@ impl Probe {
     /// How many bytes were sent.
     pub(crate) fn sent(&self) -> usize {
         self.state.sent.load(Ordering::SeqCst)
+    }
+
+    /// How many pieces of floods were taken.
+    pub(crate) fn flooded(&self) -> usize {
+        self.state.flooded.load(Ordering::SeqCst)
+    }
+
+    fn flood(&self, mut found: GetResult) -> GetResult {
+        let meta = found.meta.clone();
+        let (range, attributes) = (found.range.clone(), std::mem::take(&mut found.attributes));
+        let state = Arc::clone(&self.state);
+        let more = stream::iter(0..Self::FLOOD).map(move |_| {
+            state.flooded.fetch_add(1, Ordering::SeqCst);
+            Ok(vec![0; 64 * 1024].into())
+        });
+        let payload = GetResultPayload::Stream(found.into_stream().chain(more).boxed());
+        GetResult { payload, meta, range, attributes, extensions: Default::default() }
     }
 
     /// What was asked since this was last called.
@@ -129,8 +155,11 @@ impl ObjectStore for Probe {
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        let at = self.asked();
         let lost = self.state.ask("get", path, false).await?;
-        answer(lost, self.inner.get_opts(path, options).await?)
+        let found = self.inner.get_opts(path, options).await?;
+        let floods = *self.state.fault.lock().unwrap() == Some((at, Fault::Flood));
+        answer(lost, if floods { self.flood(found) } else { found })
     }
 
     fn delete_stream(
@@ -153,12 +182,12 @@ impl ObjectStore for Probe {
         let listed = self.inner.list(prefix);
         let (state, prefix) = (Arc::clone(&self.state), prefix.cloned().unwrap_or_default());
         let asked = async move { state.ask("list", &prefix, false).await };
-        let asked = futures_util::stream::once(asked).map_ok(move |lost| (lost, ()));
+        let asked = stream::once(asked).map_ok(move |lost| (lost, ()));
         let mut listed = Some(listed);
         asked
             .flat_map(move |asked| match (asked, listed.take()) {
                 (Ok((false, ())), Some(listed)) => listed,
-                _ => futures_util::stream::once(std::future::ready(Err(failed()))).boxed(),
+                _ => stream::once(std::future::ready(Err(failed()))).boxed(),
             })
             .boxed()
     }
