@@ -168,6 +168,14 @@ impl Place {
         self.builder().build().expect("an agent")
     }
 
+    /// Waits until nothing of a process that was ended writes any more. (A store in files keeps a
+    /// second process out by its lock.)
+    pub(crate) async fn ended(&self) {
+        while Arc::strong_count(&self.disk) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// A card of these keys, signed now.
     pub(crate) fn card(&self, sequence: u64, lifetime: u64) -> sealwire::identity::IdentityCard {
         let now = self.clock.wall();

@@ -116,6 +116,9 @@ async fn twenty_mebibytes_arrive_once_although_both_sides_die_again_and_again() 
             Err(Error::State(_)) => deaths += 1,
             Err(error) => panic!("{error}"),
         }
+        drop((alice, bob));
+        world.alice.ended().await;
+        world.bob.ended().await;
         world.alice.disk.heal();
         world.bob.disk.heal();
     };
