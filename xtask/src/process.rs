@@ -1,6 +1,7 @@
 //! Running other programs: each is printed before it starts.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -42,6 +43,31 @@ pub(crate) fn run(command: &mut Command) -> JobResult {
     } else {
         Err(Stop::fail(format!("`{}` ended with {status}", shown(command))))
     }
+}
+
+/// As [`run`], of a program that tells on standard error what went wrong: the lines that are
+/// `telling` stand in the failure, so that they are seen where it is.
+pub(crate) fn run_telling(command: &mut Command, telling: fn(&str) -> bool) -> JobResult {
+    eprintln!("$ {}", shown(command));
+    let mut child = command.stderr(Stdio::piped()).spawn().map_err(Stop::io(shown(command)))?;
+    let mut told = Vec::new();
+    for line in
+        child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n'))
+    {
+        let line = line.map_err(Stop::io(shown(command)))?;
+        let line = String::from_utf8_lossy(&line);
+        eprintln!("{line}");
+        let line = line.trim();
+        if telling(line) && told.iter().all(|known| known != line) {
+            told.push(line.to_owned());
+        }
+    }
+    let status = child.wait().map_err(Stop::io(shown(command)))?;
+    if status.success() {
+        return Ok(());
+    }
+    let told: String = told.iter().map(|line| format!("\n        {line}")).collect();
+    Err(Stop::fail(format!("`{}` ended with {status}{told}", shown(command))))
 }
 
 /// Runs programs side by side, each to its end, with our own output.
@@ -128,6 +154,16 @@ mod tests {
         command.args(["doc", "--features", "a b"]).env("RUSTDOCFLAGS", "-D warnings");
         command.env_remove("CARGO_PKG_NAME").env("PATH", "/bin");
         assert_eq!(shown(&command), "RUSTDOCFLAGS='-D warnings' cargo doc --features 'a b'");
+    }
+
+    #[test]
+    fn a_failure_says_what_was_told() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "for line in '  FAIL one' fine '  FAIL one' 'FAIL two'; do echo \"$line\" >&2; done; exit 3"]);
+        let told = run_telling(&mut command, |line| line.starts_with("FAIL"));
+        let told = told.expect_err("it failed").to_string();
+        assert!(told.ends_with("exit status: 3\n        FAIL one\n        FAIL two"), "{told}");
+        assert_eq!(run_telling(&mut Command::new("true"), |_| true), Ok(()));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) fn all(context: &mut Context) -> JobResult {
 
 /// Every test, with the fast backend in every crate that has one.
 pub(crate) fn fast(context: &mut Context) -> JobResult {
-    run(&mut tests(context, &with_fast(context)?))
+    run_tests(&mut tests(context, &with_fast(context)?))
 }
 
 /// What the tests with the fast backend select. Jobs that select the same find what they built.
@@ -33,7 +33,9 @@ pub(crate) fn portable(context: &mut Context) -> JobResult {
     let selection = with_portable(context)?;
     refuse_fast_backend(context, &selection)?;
     let mut command = tests(context, &selection);
-    run(command.arg("--").args(BEYOND_CRYPTOGRAPHY.into_iter().flat_map(|name| ["--skip", name])))
+    run_tests(
+        command.arg("--").args(BEYOND_CRYPTOGRAPHY.into_iter().flat_map(|name| ["--skip", name])),
+    )
 }
 
 /// Tests that play every schedule, move many bytes or start many processes. What they look at is
@@ -92,7 +94,7 @@ pub(crate) fn doctests(context: &mut Context) -> JobResult {
 pub(crate) fn simd_off(context: &mut Context) -> JobResult {
     let mut command = tests(context, "--package sealwire-core --no-default-features");
     command.env("RUSTFLAGS", without_simd());
-    run(command.env("CARGO_TARGET_DIR", target_folder(context)?.join("simd-off")))
+    run_tests(command.env("CARGO_TARGET_DIR", target_folder(context)?.join("simd-off")))
 }
 
 /// Flags that switch off every SIMD path of the portable backend: the curve, the ciphers, the
@@ -128,6 +130,14 @@ pub(crate) fn memory(context: &mut Context) -> JobResult {
     Ok(())
 }
 
+/// Runs tests. Those that fail are named where the failure is.
+fn run_tests(command: &mut Command) -> JobResult {
+    process::run_telling(command, |line| {
+        let state = line.split(' ').next().unwrap_or_default();
+        matches!(state, "FAIL" | "TIMEOUT" | "ABORT" | "LEAK-FAIL") || state.starts_with("SIG")
+    })
+}
+
 /// Where cargo builds: the workspace's target folder or the user's choice.
 pub(crate) fn target_folder(context: &Context) -> Result<std::path::PathBuf, Stop> {
     let arguments = "metadata --format-version 1 --no-deps";
@@ -138,11 +148,11 @@ pub(crate) fn target_folder(context: &Context) -> Result<std::path::PathBuf, Sto
     folder.map(Into::into).ok_or_else(|| Stop::fail("`cargo metadata` names no target folder"))
 }
 
-/// Unit and integration tests of a selection of packages; with nextest, which
+/// Unit and integration tests of a selection of packages, to the last one; with nextest, which
 /// gives each test a process, where it is installed.
 fn tests(context: &Context, selection: &str) -> Command {
     let runner = if process::find("cargo-nextest").is_some() { "nextest run" } else { "test" };
-    let mut command = cargo(context, &format!("{runner} --tests {selection}"));
+    let mut command = cargo(context, &format!("{runner} --no-fail-fast --tests {selection}"));
     command.env("SEALWIRE_VECTOR_LOG", &context.vector_log);
     command
 }

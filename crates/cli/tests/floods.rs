@@ -106,7 +106,7 @@ fn one_byte_a_second_is_closed_at_the_deadline() {
         }
     }
     let seconds = clock.elapsed().as_secs();
-    assert!((8..=13).contains(&seconds), "{seconds} s");
+    assert!((8..=20).contains(&seconds), "{seconds} s");
     let rejected = listening.event("rejected");
     assert!(rejected["reason"].as_str().expect("a reason").contains("in time"), "{rejected}");
 

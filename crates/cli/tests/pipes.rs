@@ -161,7 +161,7 @@ fn a_killed_peer_is_a_cut() {
     listening.event("connected");
     let pipe = dialled.stdin.as_mut().expect("open");
     pipe.write_all(b"the first half").expect("it runs");
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_secs(2));
     dialled.kill();
     let listened = listening.wait();
     assert_eq!(listened.code, 3, "{}", listened.stderr);

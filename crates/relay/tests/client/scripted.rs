@@ -188,7 +188,7 @@ pub(crate) fn settings() -> Settings {
     settings.connect = Duration::from_secs(5);
     settings.deadline = Duration::from_secs(5);
     settings.pause = Duration::from_millis(5);
-    settings.ping = Duration::from_millis(200);
+    settings.ping = Duration::from_millis(400);
     settings
 }
 

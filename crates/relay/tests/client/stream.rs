@@ -207,7 +207,7 @@ async fn a_relay_that_answers_pings_keeps_its_stream() {
     let (relay, mut ends, stream, _told) = begin().await;
     let mut far = far(&mut ends).await;
     stream.settle().await;
-    let reading = tokio::time::timeout(Duration::from_secs(2), far.hear());
+    let reading = tokio::time::timeout(Duration::from_secs(3), far.hear());
     reading.await.expect_err("nothing is asked");
     assert!(stream.is_live());
     assert_eq!(relay.seen().len(), 1);

@@ -210,12 +210,12 @@ async fn a_stream_that_is_asked_for_without_an_upgrade_is_refused() {
 // attack T24: a peer that is gone without a word, or says nothing any more.
 #[tokio::test]
 async fn a_stream_that_gives_no_sign_of_life_ends() {
-    let rig = Rig::with(|settings| settings.times.ping = Duration::from_millis(150)).await;
+    let rig = Rig::with(|settings| settings.times.ping = Duration::from_millis(400)).await;
     let owner = rig.owner(MailboxKind::Pairwise).await;
     let silent = Stream::open(&rig, &owner).await;
     let mut alive = Stream::open(&rig, &owner).await;
     // Reading answers pings.
-    assert!(timeout(Duration::from_millis(1200), alive.next()).await.is_err());
+    assert!(timeout(Duration::from_millis(2500), alive.next()).await.is_err());
     assert_eq!(number(&rig, "streams").await, 1);
     drop(silent);
     rig.deposit(&owner, &frame(1)).await.is(202);
@@ -259,8 +259,10 @@ async fn streams_that_are_not_read_share_the_memory_of_one_address() {
     let mut full = Stream::open(&rig, &owner).await;
     let asking =
         async { while full.0.send(Message::Binary(fetch(0).to_bytes().into())).await.is_ok() {} };
-    let _ = timeout(Duration::from_millis(500), asking).await;
-    until_is(&rig, "body_bytes", |bytes| bytes > 900_000).await;
+    tokio::select! {
+        () = asking => panic!("it is not full"),
+        () = until_is(&rig, "body_bytes", |bytes| bytes > 900_000) => {}
+    }
     let mut other = Stream::open(&rig, &owner).await;
     let refused = FromServer::Problem(Problem::Unavailable);
     assert_eq!(other.ask(&fetch(0)).await, refused);
