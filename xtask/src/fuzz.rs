@@ -16,18 +16,22 @@ const SMOKE_SECONDS: u64 = 3;
 /// Targets that run at a time. Each keeps one core busy, and two cores are what there is.
 const SIDE_BY_SIDE: usize = 2;
 
-/// Runs each target for a few seconds.
+/// Runs each target for a few seconds. It takes longer to build them than to run them.
 pub(crate) fn smoke(context: &mut Context) -> JobResult {
-    run_for(context, SMOKE_SECONDS)
+    fuzz(context, SMOKE_SECONDS, Some("1"))
 }
 
 /// Builds all targets, then runs each for `seconds`.
 pub(crate) fn run_for(context: &mut Context, seconds: u64) -> JobResult {
+    fuzz(context, seconds, None)
+}
+
+fn fuzz(context: &Context, seconds: u64, optimised: Option<&'static str>) -> JobResult {
     let none = || Stop::skip("there are no fuzz targets yet", "cargo +nightly fuzz add NAME");
     if !context.root.join("fuzz/Cargo.toml").is_file() {
         return Err(none());
     }
-    let nightly = Nightly::find(context)?;
+    let nightly = Nightly { optimised, ..Nightly::find(context)? };
     let list = process::output(&mut nightly.fuzz(context, "list")?)?;
     let targets: Vec<&str> = list.split_whitespace().collect();
     if targets.is_empty() {
@@ -51,6 +55,8 @@ pub(crate) fn run_for(context: &mut Context, seconds: u64) -> JobResult {
 /// A nightly toolchain and cargo-fuzz.
 struct Nightly {
     tools: PathBuf,
+    /// Another optimisation level than that of a release.
+    optimised: Option<&'static str>,
 }
 
 impl Nightly {
@@ -60,7 +66,7 @@ impl Nightly {
             let enable = "rustup toolchain install nightly";
             return Err(Stop::skip("there is no nightly toolchain", enable));
         }
-        Ok(Self { tools: python::tools(context, &TOOL)? })
+        Ok(Self { tools: python::tools(context, &TOOL)?, optimised: None })
     }
 
     /// `cargo fuzz VERB` in the fuzz workspace. The variables by which cargo
@@ -70,6 +76,7 @@ impl Nightly {
         command.current_dir(context.root.join("fuzz"));
         command.env_remove("CARGO").env_remove("RUSTC").env_remove("LD_LIBRARY_PATH");
         command.env("PATH", process::path_with(&self.tools)?);
+        command.envs(self.optimised.map(|level| ("CARGO_PROFILE_RELEASE_OPT_LEVEL", level)));
         command.args(["run", "nightly", "cargo", "fuzz", verb, "--fuzz-dir", "."]);
         Ok(command)
     }
