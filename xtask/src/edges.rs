@@ -36,7 +36,11 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
             "sealwire-custody",
         ],
     ),
-    ("sealwire-cli", &["sealwire-core", "sealwire", "sealwire-relay"]),
+    (
+        "sealwire-cli",
+        // The last three for their features: drivers of stores, key services and servers.
+        &["sealwire-core", "sealwire", "sealwire-envelope", "sealwire-custody", "sealwire-relay"],
+    ),
 ];
 
 /// Tools: they import anything and nothing imports them, but for the helpers

@@ -1,4 +1,4 @@
-//! The configuration of agent and relay: one file, `sealwire.toml`.
+//! The configuration of agent, relay and storage: one file, `sealwire.toml`.
 //!
 //! The environment stands over the file, and the file over the defaults. What is not known is
 //! refused: a setting that was misspelt would otherwise not be in force, silently.
@@ -22,11 +22,12 @@ use serde::Serialize;
 use self::layers::{Layers, variable};
 pub(crate) use self::{
     setting::{Admit, Network, SuiteChoice, Whole},
-    url::Authority,
+    url::{Authority, ServiceUrl},
 };
 use crate::{
     error::{Exit, Failure},
     home::Home,
+    storage::KeyName,
     text::Plain,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) agent: AgentConfig,
     pub(crate) relay: RelayConfig,
     pub(crate) log: LogConfig,
+    pub(crate) storage: StorageConfig,
     file: Option<PathBuf>,
     effective: Vec<Effective>,
 }
@@ -112,6 +114,30 @@ pub(crate) struct LogConfig {
     pub(crate) retention_days: Whole<1, 3650>,
 }
 
+/// What is in force for sealed files.
+#[derive(Clone, Debug)]
+pub(crate) struct StorageConfig {
+    /// The key that wraps data keys, where a command names none.
+    pub(crate) kms: Option<KeyName>,
+    /// Whose objects they are, where a command does not say.
+    pub(crate) tenant: Option<String>,
+    pub(crate) vault_address: Option<ServiceUrl>,
+    pub(crate) vault_namespace: Option<String>,
+    /// Read anew for each call.
+    pub(crate) vault_token_file: Option<PathBuf>,
+    /// Of AWS KMS, where it is another than that of the key's region.
+    pub(crate) aws_endpoint: Option<ServiceUrl>,
+    /// Certificates of authorities that are trusted beside those of the system.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Whether stores elsewhere may be reached without TLS. Key services never are.
+    pub(crate) plain_http_anywhere: bool,
+    pub(crate) rotation_days: Whole<1, 3650>,
+    pub(crate) grace_days: Whole<0, 3650>,
+    pub(crate) reminder_days: Whole<0, 3650>,
+    pub(crate) audit_days: Whole<1, 3650>,
+    pub(crate) keep_audit_days: Whole<1, 3650>,
+}
+
 /// A value that is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Effective {
@@ -162,7 +188,9 @@ impl Config {
         let agent = AgentConfig::take(&mut layers)?;
         let relay = RelayConfig::take(&mut layers, home)?;
         let log = LogConfig::take(&mut layers, &relay)?;
-        let config = Self { agent, relay, log, file: path, effective: layers.finish()? };
+        let storage = StorageConfig::take(&mut layers)?;
+        let effective = layers.finish()?;
+        let config = Self { agent, relay, log, storage, file: path, effective };
         config.check()?;
         Ok(config)
     }
@@ -187,7 +215,7 @@ impl Config {
 
     /// What no value by itself can say.
     fn check(&self) -> Result<(), Failure> {
-        let Self { agent, relay, .. } = self;
+        let Self { agent, relay, storage, .. } = self;
         let mut relays = std::iter::once(&agent.relay).chain(&agent.other_relays);
         let exposed = relays.find(|relay| url::is_exposed(relay));
         if let Some(exposed) = exposed.filter(|_| !agent.plain_http_anywhere) {
@@ -201,6 +229,14 @@ impl Config {
         if relay.tls_certificate.is_some() != relay.tls_key.is_some() {
             let message = "relay.tls_certificate and relay.tls_key go together";
             return Err(Failure::new(Exit::Usage, message));
+        }
+        let mut services = [&storage.vault_address, &storage.aws_endpoint].into_iter().flatten();
+        if let Some(exposed) = services.find(|service| service.is_exposed()) {
+            let message = format!(
+                "{exposed} is not on this machine, and without TLS whoever is on the way takes the \
+                 data keys"
+            );
+            return Err(Failure::new(Exit::Usage, message).hint("write https://"));
         }
         Ok(())
     }
@@ -273,6 +309,26 @@ impl LogConfig {
         Ok(Self {
             directory: layers.take("log.directory", relay.data.join(Self::DIRECTORY))?,
             retention_days: layers.take("log.retention_days", Whole::new(30))?,
+        })
+    }
+}
+
+impl StorageConfig {
+    fn take(layers: &mut Layers) -> Result<Self, Failure> {
+        Ok(Self {
+            kms: layers.take("storage.kms", None)?,
+            tenant: layers.take("storage.tenant", None)?,
+            vault_address: layers.take("storage.vault_address", None)?,
+            vault_namespace: layers.take("storage.vault_namespace", None)?,
+            vault_token_file: layers.take("storage.vault_token_file", None)?,
+            aws_endpoint: layers.take("storage.aws_endpoint", None)?,
+            ca_file: layers.take("storage.ca_file", None)?,
+            plain_http_anywhere: layers.take("storage.plain_http_anywhere", false)?,
+            rotation_days: layers.take("storage.rotation_days", Whole::new(90))?,
+            grace_days: layers.take("storage.grace_days", Whole::new(30))?,
+            reminder_days: layers.take("storage.reminder_days", Whole::new(14))?,
+            audit_days: layers.take("storage.audit_days", Whole::new(90))?,
+            keep_audit_days: layers.take("storage.keep_audit_days", Whole::new(30))?,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::{fmt, io, path::Path, process::ExitCode};
 
 use sealwire::{NoRoute, custody, delivery::DeliveryError, identity, noise, ratchet, store};
+use sealwire_envelope::{self as envelope, kms::KmsError, store::StoreError};
 use serde::Serialize;
 
 use crate::text::Plain;
@@ -228,6 +229,68 @@ impl From<sealwire::Error> for Failure {
             _ => Self::other(message),
         }
     }
+}
+
+impl From<envelope::Error> for Failure {
+    fn from(error: envelope::Error) -> Self {
+        use envelope::Error;
+        let message = error.to_string();
+        match error {
+            Error::Open => Self::other(message).hint(
+                "it was sealed for another tenant or with another --context --require, or under \
+                 another key, or it was changed or cut; `sealwire inspect` shows what it says of \
+                 itself",
+            ),
+            Error::Sealer => Self::new(Exit::Denied, "no accepted agent has signed the object")
+                .hint("pin its sealer with `sealwire trust pin`, or name it with --from"),
+            Error::Kms(error) => error.into(),
+            Error::Store(error) => error.into(),
+            Error::Misuse(_) => Self::new(Exit::Usage, message),
+            _ => Self::other(message),
+        }
+    }
+}
+
+impl From<KmsError> for Failure {
+    fn from(error: KmsError) -> Self {
+        let message = error.to_string();
+        match error {
+            KmsError::Open => envelope::Error::Open.into(),
+            KmsError::Throttled(_) | KmsError::Unavailable(_) => Self::new(Exit::Later, message)
+                .hint("nothing was changed; try again when the key service answers"),
+            KmsError::Settings(_) => Self::new(Exit::Usage, message).hint(
+                "docs/kms.md says what a key service is told, and docs/configuration.md where",
+            ),
+            KmsError::NotFound(_) => Self::other(message)
+                .hint("name it as it is spelled there; docs/kms.md has an example"),
+            KmsError::Version(_) => Self::other(message)
+                .hint("the version was retired or removed; bring it back to open what it wrapped"),
+            _ => Self::other(message),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let message = without_queries(&error.to_string());
+        match error {
+            StoreError::Exists => Self::other("there is an object of this name already")
+                .hint("nothing was changed; take another name, or erase that object first"),
+            StoreError::Denied(_) => Self::other(message)
+                .hint("ask whoever administers the store, or look at the credentials"),
+            StoreError::Name(_) => Self::new(Exit::Usage, message),
+            _ => Self::other(message),
+        }
+    }
+}
+
+/// A message without what stands behind the `?` of addresses in it: signatures, among others.
+fn without_queries(message: &str) -> String {
+    let word = |word: &str| match word.split_once('?') {
+        Some((address, _)) if address.contains("://") => format!("{address}?…"),
+        _ => word.to_owned(),
+    };
+    message.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn state_failure(error: &store::Error) -> Failure {

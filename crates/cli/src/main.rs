@@ -34,6 +34,7 @@ mod receive;
 mod relay;
 mod sends;
 mod stdio;
+mod storage;
 mod text;
 mod view;
 mod whom;

@@ -1,8 +1,8 @@
-//! The passphrase of the key file: from the environment, or asked for on the terminal.
+//! The passphrase of a key file: from the environment, or asked for on the terminal.
 //!
 //! Never from standard input, which carries data.
 
-use std::{env, os::unix::ffi::OsStringExt};
+use std::{env, fmt::Display, os::unix::ffi::OsStringExt};
 
 use sealwire::custody::Passphrase;
 use zeroize::Zeroizing;
@@ -16,6 +16,17 @@ pub(crate) fn ask() -> Result<Passphrase, Failure> {
     match given()? {
         Some(passphrase) => Ok(passphrase),
         None => Ok(Passphrase::from_string(prompt("Passphrase: ")?)?),
+    }
+}
+
+/// The passphrase of a key file beside the agent's own.
+pub(crate) fn ask_for(file: &dyn Display) -> Result<Passphrase, Failure> {
+    match given()? {
+        Some(passphrase) => Ok(passphrase),
+        None => {
+            let typed = prompt(&format!("Passphrase of {file}: "))?;
+            Ok(Passphrase::from_string(typed)?)
+        }
     }
 }
 

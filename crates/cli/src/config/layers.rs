@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The sections, and so the beginnings of the variables that are ours to judge.
-const SECTIONS: [&str; 3] = ["agent", "relay", "log"];
+const SECTIONS: [&str; 4] = ["agent", "relay", "log", "storage"];
 
 /// What was given, to be taken key by key; what nobody takes is not known.
 pub(super) struct Layers {

@@ -8,8 +8,8 @@ use std::{
 use sealwire::core::Suite;
 use sealwire_relay::client::RelayUrl;
 
-use super::url::Authority;
-use crate::view::SuiteName;
+use super::url::{Authority, ServiceUrl};
+use crate::{storage::KeyName, view::SuiteName};
 
 /// A value as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +149,50 @@ impl Setting for Authority {
 
     fn show(&self) -> String {
         quoted(self.as_str())
+    }
+}
+
+impl Setting for String {
+    fn allowed() -> String {
+        "text without control characters".to_owned()
+    }
+
+    fn read(given: &Given, _base: &Path) -> Option<Self> {
+        text(given).filter(|text| !text.chars().any(char::is_control)).map(str::to_owned)
+    }
+
+    fn show(&self) -> String {
+        quoted(self)
+    }
+}
+
+impl Setting for ServiceUrl {
+    fn allowed() -> String {
+        "the address of a service, as \"https://vault.example:8200\", without user, query or \
+         fragment"
+            .to_owned()
+    }
+
+    fn read(given: &Given, _base: &Path) -> Option<Self> {
+        Self::parse(text(given)?)
+    }
+
+    fn show(&self) -> String {
+        quoted(self.as_str())
+    }
+}
+
+impl Setting for KeyName {
+    fn allowed() -> String {
+        format!("a key: {}", Self::FORMS)
+    }
+
+    fn read(given: &Given, base: &Path) -> Option<Self> {
+        Some(text(given)?.parse::<Self>().ok()?.relative_to(base))
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.to_string())
     }
 }
 

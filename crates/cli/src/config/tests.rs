@@ -269,8 +269,8 @@ fn the_documentation_lists_every_key_with_its_default_and_no_other() {
     let page = include_str!("../../../../docs/configuration.md");
     let config = Config::from_layers(None, [], &home()).expect("the defaults");
     let mut listed = 0;
-    for (number, section) in page.split("\n## ").skip(1).enumerate().take(3) {
-        let name = ["agent", "relay", "log"][number];
+    for (number, section) in page.split("\n## ").skip(1).enumerate().take(4) {
+        let name = ["agent", "relay", "log", "storage"][number];
         assert!(section.starts_with(&format!("`[{name}]`")), "{section}");
         for row in section.lines().filter(|row| row.starts_with("| `")) {
             let cells: Vec<&str> = row.split(" | ").collect();
@@ -315,7 +315,7 @@ proptest! {
     #[test]
     fn any_lines_of_known_keys_are_a_configuration_or_a_sentence(
         lines in proptest::collection::vec(
-            ("(relay|agent|log)", "[a-z_]{1,12}|listen|data|relay|retention_days", "[-0-9a-z\"\\[\\]{}., ]{0,20}"),
+            ("(relay|agent|log|storage)", "[a-z_]{1,12}|listen|data|relay|retention_days|kms|tenant", "[-0-9a-z\"\\[\\]{}., ]{0,20}"),
             0..6,
         )
     ) {

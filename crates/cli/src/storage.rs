@@ -1,0 +1,16 @@
+//! Sealed files: where they are kept, and which keys wrap their data keys.
+//!
+//! ```text
+//! KEY    file:PATH | vault:[MOUNT/]NAME | arn:aws:kms:…     key.rs, kms.rs
+//! PLACE  PATH | file:///… | s3://… | gs://… | az://…        place.rs, service.rs
+//! ```
+//!
+//! Secrets are neither in the configuration nor in arguments: a key file asks for its passphrase,
+//! and what services ask for stands in the environment or in files.
+
+mod key;
+mod kms;
+mod place;
+mod service;
+
+pub(crate) use self::{key::KeyName, kms::kms, place::Place};
