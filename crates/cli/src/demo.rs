@@ -1,6 +1,7 @@
 //! The newcomer's minute: Alice, Bob, and a man in the middle who tries everything; then a relay,
-//! and somebody before it who does, while one of them is away.
+//! and somebody before it who does, while one of them is away; then a bucket, and whoever keeps it.
 
+mod bucket;
 mod child;
 pub(crate) mod impostor;
 mod lies;
@@ -17,7 +18,9 @@ use std::{fmt, io, path::Path};
 use serde::Serialize;
 
 use self::{
+    bucket::Bucket,
     child::Binary,
+    offline::Offline,
     story::{Step, Story},
 };
 use crate::{error::Failure, output::Output};
@@ -48,7 +51,10 @@ pub(crate) async fn play(
     let binary = Binary::new(passphrase).map_err(failed)?;
     let mut story = Story::begin(binary, directory, content).await.map_err(failed)?;
     let mut all_hold = online(&mut story, output).await?;
-    all_hold &= offline(&story, output).await?;
+    let away = story.offline().await.map_err(failed)?;
+    let agents = [away.alice.clone(), away.bob.clone()];
+    all_hold &= offline(away, output).await?;
+    all_hold &= at_rest(story.bucket(agents).map_err(failed)?, output).await?;
     Ok(all_hold)
 }
 
@@ -72,8 +78,7 @@ async fn online(story: &mut Story, output: &Output) -> Result<bool, Failure> {
 }
 
 /// What happens while one of them is away.
-async fn offline(story: &Story, output: &Output) -> Result<bool, Failure> {
-    let mut offline = story.offline().await.map_err(failed)?;
+async fn offline(mut offline: Offline, output: &Output) -> Result<bool, Failure> {
     let mut all_hold = true;
     for number in 0..10 {
         let step = match number {
@@ -91,6 +96,23 @@ async fn offline(story: &Story, output: &Output) -> Result<bool, Failure> {
         all_hold &= tell(step, output)?;
     }
     all_hold &= tell(offline.what_the_relay_had().await, output)?;
+    Ok(all_hold)
+}
+
+/// What happens to a file that lies in a bucket.
+async fn at_rest(mut bucket: Bucket<'_>, output: &Output) -> Result<bool, Failure> {
+    let mut all_hold = true;
+    for number in 0..6 {
+        let step = match number {
+            0 => bucket.alice_seals().await,
+            1 => bucket.the_key_rotates().await,
+            2 => bucket.both_open().await,
+            3 => bucket.a_record_is_swapped().await,
+            4 => bucket.the_body_is_cut().await,
+            _ => bucket.another_tenant_asks().await,
+        };
+        all_hold &= tell(step, output)?;
+    }
     Ok(all_hold)
 }
 

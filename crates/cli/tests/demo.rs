@@ -28,7 +28,7 @@ fn every_check_of_the_demo_holds_and_it_leaves_nothing_behind() {
     assert_eq!(code, 0, "{lines:#?}");
     let (verdict, steps) = lines.split_last().expect("lines");
     assert_eq!(verdict["all_hold"], true);
-    assert_eq!(steps.len(), 19);
+    assert_eq!(steps.len(), 25);
     assert!(steps.iter().all(|step| step["holds"] == true), "{steps:#?}");
     let left: Vec<_> = std::fs::read_dir(directory.path()).expect("the directory").collect();
     assert_eq!(left.len(), 1, "only the file itself: {left:?}");

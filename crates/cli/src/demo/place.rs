@@ -18,6 +18,7 @@ use super::post::{Carrier, Post};
 use crate::{agent, home::Home};
 
 /// The files of an agent, and its keys, which stay unlocked between two starts.
+#[derive(Clone)]
 pub(super) struct Place {
     home: Home,
     state: PathBuf,
@@ -42,6 +43,11 @@ impl Place {
         let delivery = Arc::new(self.carrier(post, relay)?);
         let agent = builder.store(Arc::new(store)).delivery(delivery).build();
         agent.map_err(io::Error::other)
+    }
+
+    /// Its keys.
+    pub(super) fn keys(&self) -> &dyn KeyStore {
+        self.keys.as_ref()
     }
 
     /// Its way to the relay.

@@ -9,6 +9,7 @@ use sealwire::identity::IdentityCard;
 use serde_json::Value;
 
 use super::{
+    bucket::Bucket,
     child::{Binary, Child, Ended},
     impostor::Loot,
     middle::{Meddling, Middle},
@@ -178,6 +179,12 @@ impl Story {
         let cards = [card(&self.alice)?, card(&self.bob)?].map(|card| card.as_bytes().to_vec());
         let office = Office::open(self.binary.clone(), self.directory.join("relay")).await?;
         Offline::new(office, alice?, bob?, &self.content, cards)
+    }
+
+    /// A bucket, and the same agents.
+    pub(super) fn bucket(&self, agents: [Place; 2]) -> io::Result<Bucket<'_>> {
+        let cards = [card(&self.alice)?, card(&self.bob)?];
+        Bucket::new(&self.directory, self.binary.passphrase(), agents, cards, &self.content)
     }
 
     async fn impostor(&mut self, name: &'static str, loot: Loot) -> io::Result<Step> {
