@@ -7,9 +7,11 @@ mod id;
 mod inspect;
 mod keys;
 mod listen;
+mod open;
 mod pair;
 mod recv;
 mod relay;
+mod seal;
 mod send;
 mod sessions;
 mod trust;
@@ -79,7 +81,11 @@ enum Command {
     Listen(listen::Args),
     /// Dial a peer, then carry standard input and output to and from it
     Connect(connect::Args),
-    /// Say what a file is: a card, a key file, pins, the start of a connection
+    /// Seal a file into a folder or a bucket, for agents or under a key of a key service
+    Seal(seal::Args),
+    /// Open a sealed file
+    Open(open::Args),
+    /// Say what a file is: a card, a key file, a sealed file, pins, the start of a connection
     Inspect(inspect::Args),
     /// Say whether everything is in order, and what to do where it is not
     Doctor(doctor::Args),
@@ -119,6 +125,15 @@ fn run(cli: Cli, output: &Output, protection: &Protection) -> Result<ExitCode, F
         }
         Command::Connect(args) => {
             with(home()?, config, |home, config| connect::run(args, home, config, output))
+        }
+        Command::Seal(args) => {
+            with(home()?, config, |home, config| seal::run(args, home, config, output))
+        }
+        Command::Open(args) => {
+            with(home()?, config, |home, config| open::run(args, home, config, output))
+        }
+        Command::Inspect(args) if args.is_place() => {
+            with(home()?, config, |_, config| inspect::run_place(args, config, output))
         }
         Command::Inspect(args) => inspect::run(args, output),
         Command::Relay(command) => {

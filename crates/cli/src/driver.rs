@@ -96,6 +96,13 @@ fn take(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::other(format!("cannot take signals: {error}")))
 }
 
+/// Has a write that would pass the limit on the length of files fail, as on a full disk, in place
+/// of ending the process, which then could not clean up. In a runtime.
+pub(crate) fn survive_file_limit() -> Result<(), Failure> {
+    // It stays taken when this one is dropped.
+    take(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
 /// Raises the soft limit on open files to the hard one, for a listener that strangers call.
 /// Where that is not allowed the old limit stays.
 pub(crate) fn raise_open_files() {

@@ -97,6 +97,12 @@ impl Failure {
         self
     }
 
+    /// Says what that means for what was to be done.
+    pub(crate) fn and(mut self, outcome: &str) -> Self {
+        self.message = format!("{}; {outcome}", self.message);
+        self
+    }
+
     /// Says where it happened.
     pub(crate) fn at(mut self, place: &dyn fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);

@@ -1,4 +1,4 @@
-//! How much went each way, or how far a message is, and a bar that shows it to who watches.
+//! How much went each way, or how far a message or a file is, and a bar that shows it to who watches.
 
 use std::{
     cell::Cell,
@@ -146,6 +146,36 @@ impl fmt::Display for Told {
             Some(reason) => write!(f, "{bytes}, and waiting: {}", Plain::new(reason)),
             None => write!(f, "{bytes}, and going on"),
         }
+    }
+}
+
+/// How far a file is, for who watches.
+#[derive(Debug)]
+pub(crate) struct Transfer(ProgressBar);
+
+impl Transfer {
+    /// Of so many bytes, where that is known. `typed` says that the content itself runs through
+    /// the terminal.
+    pub(crate) fn start(output: Output, total: Option<u64>, typed: bool) -> Self {
+        let target = match output.is_watched() && !typed {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let bar = bar(total, target);
+        if let Some(total) = total {
+            bar.set_message(format!("{} in all", BinaryBytes(total)));
+        }
+        Self(bar)
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

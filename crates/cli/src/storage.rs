@@ -8,9 +8,14 @@
 //! Secrets are neither in the configuration nor in arguments: a key file asks for its passphrase,
 //! and what services ask for stands in the environment or in files.
 
+pub(crate) mod context;
 mod key;
 mod kms;
+pub(crate) mod look;
+pub(crate) mod meter;
+pub(crate) mod people;
 mod place;
 mod service;
+pub(crate) mod sink;
 
 pub(crate) use self::{key::KeyName, kms::kms, place::Place};

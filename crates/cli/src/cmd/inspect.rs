@@ -1,7 +1,9 @@
 //! `sealwire inspect`: what a file is, without secrets.
 
+mod object;
+
 use std::{
-    fmt,
+    fmt, fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -12,13 +14,18 @@ use sealwire::{
     identity::{IdentityCard, PinStore},
     noise::{Pattern, Preamble},
 };
+use sealwire_envelope::{Head, KeyRecord, MAGIC};
 use serde::Serialize;
 
+use self::object::{ObjectView, RecordView};
 use crate::{
     agent, cards,
+    config::{Config, StorageConfig},
+    driver,
     error::{Exit, Failure},
     input,
     output::Output,
+    storage::{Place, look},
     text::Plain,
     view::{CardView, PinView, SuiteName, list, suites},
 };
@@ -29,17 +36,62 @@ const MAX_READ: u64 = 16 * 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A card, a key file, a pins file, or the bytes that begin a connection; - reads standard
-    /// input
+    /// A card, a key file, a pins file, a sealed object or its key record, also in a bucket as
+    /// s3://BUCKET/NAME, or the bytes that begin a connection; - reads standard input
     file: PathBuf,
+}
+
+impl Args {
+    /// Whether it is a place that is reached over the network, or written as one.
+    pub(crate) fn is_place(&self) -> bool {
+        self.file.to_str().is_some_and(|text| text.contains("://"))
+    }
 }
 
 pub(crate) fn run(args: Args, output: &Output) -> Result<ExitCode, Failure> {
     let Args { file } = args;
     let bytes = input::read(&file, MAX_READ)?;
-    let found = recognise(&bytes, agent::wall()).map_err(|tried| unknown(&file, &tried))?;
+    let found = match bytes.starts_with(&MAGIC) {
+        true => object_file(&file, &bytes)?,
+        false => recognise(&bytes, agent::wall()).map_err(|tried| unknown(&file, &tried))?,
+    };
     output.result(&found)?;
     Ok(Exit::Done.into())
+}
+
+/// Of what is in a store.
+pub(crate) fn run_place(args: Args, config: &Config, output: &Output) -> Result<ExitCode, Failure> {
+    let Args { file } = args;
+    let place = Place::parse(&file.to_string_lossy())?;
+    let found = driver::block_on_all(in_store(&place, &config.storage))?;
+    output.result(&found)?;
+    Ok(Exit::Done.into())
+}
+
+async fn in_store(place: &Place, config: &StorageConfig) -> Result<Found, Failure> {
+    let start = look::start(place, KeyRecord::MAX_LEN.saturating_add(1), config).await?;
+    if let Ok(record) = KeyRecord::from_bytes(&start.bytes) {
+        return Ok(Found::KeyRecord(RecordView::from(&record)));
+    }
+    let (head, _) = Head::split(&start.bytes).map_err(|error| {
+        Failure::other(format!("{place} is no sealed object and no key record: {error}"))
+    })?;
+    let record = look::record(place, &head, config).await?;
+    Ok(Found::Object(ObjectView::new(&head, Some(start.len), record.as_ref())))
+}
+
+/// A sealed object in a folder, in which its key record is too if that is its store.
+fn object_file(file: &Path, bytes: &[u8]) -> Result<Found, Failure> {
+    let (head, _) = Head::split(bytes).map_err(|error| {
+        let message = format!("{} begins as a sealed object does: {error}", Plain::path(file));
+        Failure::other(message)
+    })?;
+    let len = fs::metadata(file).ok().filter(fs::Metadata::is_file).map(|found| found.len());
+    let record = file.parent().map(|folder| folder.join(KeyRecord::name(head.header().object())));
+    let record = record.filter(|record| record.is_file());
+    let record = record.and_then(|record| input::read(&record, MAX_READ).ok());
+    let record = record.and_then(|bytes| KeyRecord::from_bytes(&bytes).ok());
+    Ok(Found::Object(ObjectView::new(&head, len, record.as_ref())))
 }
 
 /// What a file is.
@@ -49,6 +101,8 @@ enum Found {
     Card { encoding: &'static str, cards: Vec<JudgedCard> },
     KeyFile { version: u8, kdf: &'static str, memory_kib: u32, passes: u32, lanes: u8 },
     Pins { pins: Vec<PinView> },
+    Object(ObjectView),
+    KeyRecord(RecordView),
     Preamble(PreambleView),
 }
 
@@ -96,6 +150,10 @@ fn recognise(bytes: &[u8], now: Timestamp) -> Result<Found, Vec<String>> {
         Ok(pins) => return Ok(Found::Pins { pins: pins.iter().map(PinView::from).collect() }),
         Err(error) => tried.push(error.to_string()),
     }
+    match KeyRecord::from_bytes(bytes) {
+        Ok(record) => return Ok(Found::KeyRecord(RecordView::from(&record))),
+        Err(error) => tried.push(error.to_string()),
+    }
     match preamble(bytes) {
         Ok(preamble) => return Ok(Found::Preamble(preamble)),
         Err(why) => tried.push(why),
@@ -106,7 +164,8 @@ fn recognise(bytes: &[u8], now: Timestamp) -> Result<Found, Vec<String>> {
 fn unknown(file: &Path, tried: &[String]) -> Failure {
     let tried = tried.join("; ");
     Failure::other(format!(
-        "{} is not a card, key file, pins file or start of a connection: {tried}",
+        "{} is not a card, key file, pins file, sealed object, key record or start of a connection: \
+         {tried}",
         Plain::path(file)
     ))
 }
@@ -167,6 +226,8 @@ impl fmt::Display for Found {
                 writeln!(f, "pins file, {} pinned", pins.len())?;
                 pins.iter().try_for_each(|pin| write!(f, "{pin}"))
             }
+            Self::Object(object) => object.fmt(f),
+            Self::KeyRecord(record) => record.fmt(f),
             Self::Preamble(preamble) => preamble.fmt(f),
         }
     }

@@ -17,6 +17,9 @@ use crate::{
     text::Plain,
 };
 
+/// The part of a name that no object has.
+const KEY_RECORDS: &str = ".keys";
+
 /// Where an object is, or where a store begins.
 ///
 /// What comes before `below` is where the key records are: the folder of a file, and all before
@@ -94,6 +97,21 @@ impl Place {
         let (prefix, name) = path.rsplit_once('/').unwrap_or(("", path));
         let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
         Ok(Self { root: Root::Bucket { service, bucket, prefix }, name: name.to_owned() })
+    }
+
+    /// An object, in the store that it is said to be in.
+    pub(crate) fn object(&self, store: Option<&Self>) -> Result<Self, Failure> {
+        let place = match store {
+            Some(store) => self.within(store)?,
+            None => self.clone(),
+        };
+        if place.name.is_empty() {
+            return Err(usage(format!("{place} is where objects lie; the name of one is missing")));
+        }
+        if place.name.split('/').any(|part| part == KEY_RECORDS) {
+            return Err(usage(format!("{place} is in {KEY_RECORDS}, where key records stand")));
+        }
+        Ok(place)
     }
 
     /// The same object in a store that begins at `store`, in which its key record is then.

@@ -397,6 +397,9 @@ impl Upload {
 // ENV-38
 async fn settle(store: &Store, path: &Path, object: ObjectId, failed: Error) -> Result<(), Error> {
     let refused = matches!(failed, Error::Store(StoreError::Exists | StoreError::Changed));
+    // What a folder has not done when it answers it will not do later.
+    #[cfg(feature = "fs")]
+    let refused = refused || store.folder.is_some();
     match store.object_at(path).await {
         Ok(Some(found)) if found == object => return Ok(()),
         // Another one stands there: this object never will.

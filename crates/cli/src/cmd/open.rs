@@ -1,0 +1,319 @@
+//! `sealwire open`: what was sealed, checked before it is given away.
+
+use std::{fmt, io, io::IsTerminal, ops::Range, path::PathBuf, process::ExitCode, sync::Arc};
+
+use sealwire::{
+    core::{KeyStore, keystore::KxId},
+    custody::FileKeyStore,
+    hybrid::StoredKey,
+    identity::AgentId,
+};
+use sealwire_envelope::{
+    Error, Layout, Pairs,
+    kms::{Kms, Provider},
+    store::{Access, StoreError, StoredObject},
+};
+use serde::Serialize;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use crate::{
+    agent,
+    config::Config,
+    driver::{self, Stop},
+    error::{Exit, Failure},
+    home::Home,
+    output::Output,
+    progress::Transfer,
+    storage::{
+        self, KeyName, Place,
+        context::{self, Pair},
+        look::{self, Look},
+        meter::Meter,
+        people::Accepted,
+        sink::{self, OutFile},
+    },
+    text::Plain,
+};
+
+/// So much of a range is opened at a time.
+const STEP: u64 = 4 * 1024 * 1024;
+
+/// Each byte is authentic before it is written. A file appears when all of it is there, and not
+/// before; on standard output stands at most the beginning of an object that fails, and the exit
+/// code says so. The object is opened with this agent's own key where it was sealed for it, and
+/// else with storage.kms.
+#[derive(Debug, clap::Args)]
+#[command(after_help = Exit::TABLE)]
+pub(crate) struct Args {
+    /// Where the sealed object is
+    place: Place,
+    /// The file to write, which must not be there yet [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace the file that is there
+    #[arg(long, requires = "out")]
+    force: bool,
+    /// The key to open it with: file:PATH, vault:NAME or an ARN
+    #[arg(long, value_name = "KEY")]
+    kms: Option<KeyName>,
+    /// What the object is bound to and does not show: the tenant, and what was required
+    #[arg(long, value_name = "NAME=VALUE")]
+    context: Vec<Pair>,
+    /// Whose objects are taken, of those that were sealed for this agent [default: those of pinned
+    /// agents, and its own]
+    #[arg(long, value_name = "PEER", conflicts_with = "kms")]
+    from: Vec<String>,
+    /// Only these bytes, the first counted as 0 and the last left out: 0..1024, 1024.. or ..1024
+    #[arg(long, value_name = "A..B", value_parser = parse_range)]
+    range: Option<Range<u64>>,
+    /// Where the store begins, if it is not the folder of PLACE: its key records are there
+    #[arg(long, value_name = "PLACE")]
+    store: Option<Place>,
+}
+
+/// What was opened.
+#[derive(Serialize)]
+struct Opened {
+    object: String,
+    /// Of the object, or of the range.
+    bytes: u64,
+    chunks: u64,
+    place: String,
+    keys: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out: Option<String>,
+}
+
+/// The same, where the content is on standard output.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event {
+    Opened(Opened),
+}
+
+impl fmt::Display for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { object: _, bytes, chunks: _, place, keys: _, out } = self;
+        let out = out.as_deref().unwrap_or("standard output");
+        write!(f, "opened {place}: {bytes} bytes in {}", Plain::new(out))
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Opened(opened) = self;
+        opened.fmt(f)
+    }
+}
+
+pub(crate) fn run(
+    args: Args,
+    home: &Home,
+    config: &Config,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let place = args.place.object(args.store.as_ref())?;
+    if let Some(out) = &args.out {
+        OutFile::check(out, args.force)?;
+    }
+    let opened = driver::block_on_all(async {
+        let look = look::look(&place, &config.storage).await?;
+        let required =
+            context::of_open(&args.context, look.head.header().stored(), &config.storage)?;
+        let key = Key::find(&args, &look, &required, home, config).await?;
+        let object = key.open(&place, &look, &required, config).await?;
+        let bytes = write(&object, &args, *output).await?;
+        let chunks = Layout::of_plaintext(0, object.len().await?)?.chunks();
+        let out = args.out.as_ref().map(|out| out.to_string_lossy().into_owned());
+        let (object, place) = (object.object().to_string(), place.to_string());
+        Ok(Opened { object, bytes, chunks, place, keys: vec![key.name()], out })
+    })?;
+    match opened.out {
+        Some(_) => output.result(&opened)?,
+        None if output.is_json() => output.event(&Event::Opened(opened)),
+        None => {}
+    }
+    Ok(Exit::Done.into())
+}
+
+/// What the object is opened with.
+enum Key {
+    Kms(Arc<dyn Kms>),
+    Agent { keys: Box<FileKeyStore>, kx: KxId, accepted: Accepted },
+}
+
+impl Key {
+    /// The key that was named; or this agent's own, where the object was sealed for it; or the one
+    /// of the settings.
+    async fn find(
+        args: &Args,
+        look: &Look,
+        required: &Pairs,
+        home: &Home,
+        config: &Config,
+    ) -> Result<Self, Failure> {
+        let mut kms = args.kms.as_ref();
+        if kms.is_none() {
+            if let Some(own) = Self::own(args, look, required, home)? {
+                return Ok(own);
+            }
+            if !args.from.is_empty() {
+                let message = "the object was not sealed for this agent, and --from is about those \
+                               that were";
+                return Err(Failure::other(message).hint(can_open(look)));
+            }
+            kms = config.storage.kms.as_ref();
+        }
+        match kms {
+            Some(kms) => Ok(Self::Kms(storage::kms(kms, &config.storage).await?)),
+            None => Err(Failure::other("there is no key to open the object with")
+                .hint(format!("{}; give --kms KEY", can_open(look)))),
+        }
+    }
+
+    fn own(
+        args: &Args,
+        look: &Look,
+        required: &Pairs,
+        home: &Home,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(record) = &look.record else { return Err(StoreError::Erased.into()) };
+        let agents = record.slots().iter().map(|slot| slot.wrapped());
+        let agents = agents.filter(|wrapped| wrapped.key.provider() == Provider::Agent);
+        let mut kx: Vec<KxId> =
+            agents.filter_map(|wrapped| wrapped.version.as_str().parse().ok()).collect();
+        kx.sort_unstable();
+        kx.dedup();
+        if kx.is_empty() || !home.keys().exists() {
+            return Ok(None);
+        }
+        let keys = Box::new(agent::unlock(home)?);
+        let accepted = Accepted::find(home, &args.from, agent::wall())?;
+        // The record may name keys of others by the same number.
+        kx.retain(|kx| {
+            let unlocked = StoredKey::new(keys.as_ref(), *kx)
+                .map(|key| record.unlock_as(&key, &look.head, required, &accepted));
+            unlocked.is_ok_and(|unlocked| !matches!(unlocked, Err(Error::NoSlot)))
+        });
+        let Some(kx) = kx.pop() else { return Ok(None) };
+        Ok(Some(Self::Agent { keys, kx, accepted }))
+    }
+
+    async fn open(
+        &self,
+        place: &Place,
+        look: &Look,
+        required: &Pairs,
+        config: &Config,
+    ) -> Result<StoredObject, Failure> {
+        let (store, name) = place.store(&config.storage)?;
+        let opened = match self {
+            Self::Kms(kms) => store.open(&name, &Access::kms(kms.as_ref(), required)).await,
+            Self::Agent { keys, kx, accepted } => {
+                let key = StoredKey::new(keys.as_ref(), *kx).map_err(Error::from)?;
+                store.open(&name, &Access::agent(&key, required, accepted)).await
+            }
+        };
+        opened.map_err(|error| {
+            let failure = match &error {
+                Error::NoSlot => Failure::from(error)
+                    .hint(format!("{}; name one of them with --kms", can_open(look))),
+                Error::Open if required.get("tenant").is_none() => Failure::from(error).hint(
+                    "no tenant was given: --context tenant=NAME, or storage.tenant in sealwire.toml",
+                ),
+                _ => error.into(),
+            };
+            failure.at(place)
+        })
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Kms(kms) => kms.key().to_string(),
+            Self::Agent { keys, .. } => AgentId::from_key(keys.identity()).to_string(),
+        }
+    }
+}
+
+/// Which keys can, as the record says.
+fn can_open(look: &Look) -> String {
+    let keys = look.keys().join("; ");
+    format!("its key record names {}", Plain::new(&keys))
+}
+
+/// Writes what was asked for, and says how much that was.
+async fn write(object: &StoredObject, args: &Args, output: Output) -> Result<u64, Failure> {
+    let mut stop = Stop::new()?;
+    driver::survive_file_limit()?;
+    let total = object.len().await?;
+    let range = match &args.range {
+        Some(range) if range.start > total => {
+            let message = format!("the object has {total} bytes, and the range begins behind them");
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        Some(range) => Some(range.start..range.end.min(total)),
+        None => None,
+    };
+    let length = range.as_ref().map_or(total, |range| range.end.saturating_sub(range.start));
+    let out = args.out.as_ref().map(|out| OutFile::create(out, args.force)).transpose()?;
+    let typed = out.is_none() && io::stdout().is_terminal();
+    let writer: Box<dyn AsyncWrite + Unpin + Send> = match &out {
+        Some(out) => Box::new(out.writer()?),
+        None => sink::stdout(),
+    };
+    let mut writer = Meter::new(writer, Transfer::start(output, Some(length), typed));
+    let copied = tokio::select! {
+        copied = copy(object, range, &mut writer) => copied.map_err(Failure::from),
+        () = stop.asked() => Err(Failure::other("stopped by a signal")),
+    };
+    let printed = writer.bytes();
+    match (copied, out) {
+        (Ok(()), Some(out)) => {
+            drop(writer);
+            driver::blocking(|| out.publish()).await?;
+        }
+        (Ok(()), None) => {}
+        (Err(failure), out) => {
+            let failed = writer.error();
+            return Err(match (failed, &out, &args.out) {
+                (Some(error), Some(_), Some(path)) => Failure::file("write", path, &error),
+                (Some(error), ..) => Failure::stdout(&error),
+                (None, Some(_), _) => failure.and("nothing was written"),
+                (None, None, _) if printed == 0 => failure.and("nothing was printed"),
+                (None, ..) => failure.and(&format!(
+                    "what was printed, {printed} bytes, is authentic and not all of it"
+                )),
+            });
+        }
+    }
+    Ok(printed)
+}
+
+/// Copies what is authentic: all of it, in order, or a range of it.
+async fn copy<W: AsyncWrite + Unpin + Send>(
+    object: &StoredObject,
+    range: Option<Range<u64>>,
+    writer: &mut W,
+) -> Result<(), Error> {
+    let Some(range) = range else {
+        return object.content().copy_to(writer).await.map(drop);
+    };
+    let failed = |error: io::Error| StoreError::Failed(error.to_string());
+    let mut start = range.start;
+    while start < range.end {
+        let end = start.saturating_add(STEP).min(range.end);
+        let piece = object.read_range(start..end).await?;
+        writer.write_all(&piece).await.map_err(failed)?;
+        start = end;
+    }
+    writer.flush().await.map_err(failed)?;
+    Ok(())
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, &'static str> {
+    let (start, end) = text.split_once("..").ok_or("write A..B")?;
+    let number = |digits: &str| digits.parse().map_err(|_| "write A..B, with whole numbers");
+    let start = if start.is_empty() { 0 } else { number(start)? };
+    let end = if end.is_empty() { u64::MAX } else { number(end)? };
+    if start <= end { Ok(start..end) } else { Err("the range ends before it begins") }
+}

@@ -1,0 +1,258 @@
+//! `sealwire seal`: a file, sealed into a folder or a bucket.
+
+use std::{
+    fmt,
+    fs::File,
+    io,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use sealwire::{
+    core::{Suite, Timestamp},
+    custody::{FileKeyStore, system_rng},
+    identity::{AgentId, CardHash},
+};
+use sealwire_envelope::{
+    Context, Layout,
+    kms::Kms,
+    store::{Plan, SealWriter},
+};
+use serde::Serialize;
+use tokio::io::AsyncRead;
+
+use crate::{
+    agent, cards,
+    cards::Named,
+    config::Config,
+    driver::{self, Stop},
+    error::{Exit, Failure},
+    home::Home,
+    output::Output,
+    progress::Transfer,
+    storage::{
+        self, KeyName, Place,
+        context::{self, Pair},
+        meter::Meter,
+        people::Recipient,
+    },
+    text::Plain,
+};
+
+/// The object is sealed under a data key of its own, which is drawn here and wrapped for each key
+/// and each agent that is named; any one of them opens it. PLACE is a path, file:///PATH,
+/// s3://BUCKET/NAME, gs://BUCKET/NAME or az://CONTAINER/NAME. Beside the object, in .keys/, stands
+/// its key record, without which it never opens: copy both.
+#[derive(Debug, clap::Args)]
+#[command(after_help = Exit::TABLE)]
+pub(crate) struct Args {
+    /// The file to seal; - reads standard input
+    source: PathBuf,
+    /// Where the sealed object goes, if there is none yet
+    place: Place,
+    /// For an agent: its id, or as much of its beginning as is enough, or the file of its card.
+    /// This agent signs the object then
+    #[arg(long, value_name = "PEER")]
+    to: Vec<String>,
+    /// For whoever may use this key: file:PATH, vault:NAME or an ARN [default: storage.kms, without
+    /// --to]
+    #[arg(long, value_name = "KEY")]
+    kms: Vec<KeyName>,
+    /// What the object is said to be, in clear, bound to it; the tenant is bound and not shown
+    #[arg(long, value_name = "NAME=VALUE")]
+    context: Vec<Pair>,
+    /// A name of --context whose value is bound and not stored: who opens the object must know it
+    #[arg(long, value_name = "NAME")]
+    require: Vec<String>,
+    /// Where the store begins, if it is not the folder of PLACE: its key records are there
+    #[arg(long, value_name = "PLACE")]
+    store: Option<Place>,
+}
+
+/// What was sealed.
+#[derive(Serialize)]
+struct Sealed {
+    object: String,
+    bytes: u64,
+    chunks: u64,
+    place: String,
+    keys: Vec<String>,
+}
+
+impl fmt::Display for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { object, bytes, chunks, place, keys } = self;
+        writeln!(f, "sealed  {place}, {bytes} bytes in {chunks} chunks")?;
+        writeln!(f, "object  {object}")?;
+        keys.iter().try_for_each(|key| writeln!(f, "for     {}", Plain::new(key)))
+    }
+}
+
+pub(crate) fn run(
+    args: Args,
+    home: &Home,
+    config: &Config,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let place = args.place.object(args.store.as_ref())?;
+    let context = context::of_seal(&args.context, &args.require, &config.storage)?;
+    let source = Source::open(&args.source)?;
+    let sealed = driver::block_on_all(async {
+        let keys = Keys::find(&args, home, config).await?;
+        seal(source, &place, &context, &keys, config, *output).await
+    })?;
+    output.result(&sealed)?;
+    Ok(Exit::Done.into())
+}
+
+/// For whom an object is sealed, and by whom.
+struct Keys {
+    kms: Vec<Arc<dyn Kms>>,
+    recipients: Vec<Recipient>,
+    signer: Option<Signer>,
+}
+
+/// This agent, as the sealer of what is sealed for agents.
+struct Signer {
+    keys: FileKeyStore,
+    id: AgentId,
+    card: CardHash,
+}
+
+impl Keys {
+    async fn find(args: &Args, home: &Home, config: &Config) -> Result<Self, Failure> {
+        let mut names = args.kms.clone();
+        if names.is_empty() && args.to.is_empty() {
+            names.extend(config.storage.kms.clone());
+        }
+        if names.is_empty() && args.to.is_empty() {
+            return Err(Failure::new(Exit::Usage, "for whom the object is has not been said")
+                .hint("give --kms KEY or --to PEER, or set storage.kms"));
+        }
+        let now = agent::wall();
+        let to = args.to.iter().map(|peer| Recipient::find(home, peer, now));
+        let recipients = to.collect::<Result<Vec<_>, _>>()?;
+        let signer = match recipients.is_empty() {
+            true => None,
+            false => Some(Signer::unlock(home, config, now)?),
+        };
+        let mut kms = Vec::new();
+        for name in &names {
+            kms.push(storage::kms(name, &config.storage).await?);
+        }
+        Ok(Self { kms, recipients, signer })
+    }
+
+    fn plan<'a>(&'a self, context: &'a Context, config: &Config) -> Plan<'a> {
+        let suite = config.agent.suite.suite().unwrap_or_else(Suite::preferred);
+        let plan = Plan::new(context).suite(suite);
+        let plan = self.kms.iter().fold(plan, |plan, kms| plan.kms(kms.as_ref()));
+        let for_agent = |plan: Plan<'a>, to: &'a Recipient| plan.agent(&to.public, to.kx);
+        let plan = self.recipients.iter().fold(plan, for_agent);
+        match &self.signer {
+            Some(Signer { keys, id, card }) => {
+                plan.signed_by(keys, id.as_str().as_bytes(), card.as_bytes())
+            }
+            None => plan,
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let kms = self.kms.iter().map(|kms| kms.key().to_string());
+        kms.chain(self.recipients.iter().map(|to| to.id.to_string())).collect()
+    }
+}
+
+impl Signer {
+    fn unlock(home: &Home, config: &Config, now: Timestamp) -> Result<Self, Failure> {
+        let keys = agent::unlock(home)?;
+        let named = Named::As(config.agent.public_relay.as_ref());
+        let cards = cards::renew(home, &keys, now, named, false)?;
+        let card = cards::current(home, &cards)?;
+        Ok(Self { id: card.id().clone(), card: card.hash(), keys })
+    }
+}
+
+async fn seal(
+    source: Source,
+    place: &Place,
+    context: &Context,
+    keys: &Keys,
+    config: &Config,
+    output: Output,
+) -> Result<Sealed, Failure> {
+    let (store, name) = place.store_to_write(&config.storage)?;
+    let plan = keys.plan(context, config);
+    let (now, mut rng) = (agent::wall(), system_rng());
+    let mut stop = Stop::new()?;
+    driver::survive_file_limit()?;
+    let at = |error: sealwire_envelope::Error| Failure::from(error).at(place);
+    let mut writer = store.writer(&name, &plan, now, &mut rng).await.map_err(at)?;
+    let Source { reader, length, name: source } = source;
+    let typed = io::stdin().is_terminal() && source.as_os_str() == "-";
+    let mut reader = Meter::new(reader, Transfer::start(output, length, typed));
+    let copied = tokio::select! {
+        copied = writer.copy_from(&mut reader) => copied.map_err(at),
+        () = stop.asked() => Err(Failure::other("stopped by a signal")),
+    };
+    if let Err(failure) = copied {
+        let failure = match reader.error() {
+            Some(error) => Failure::file("read", &source, &error),
+            None => failure,
+        };
+        return Err(given_up(writer, failure).await);
+    }
+    drop(reader);
+    let sealed = writer.finish().await.map_err(|error| match at(error) {
+        failure if failure.hint_text().is_none() => {
+            failure.hint("`sealwire inspect` tells whether the object stands there all the same")
+        }
+        failure => failure,
+    })?;
+    let bytes = sealed.plaintext_len();
+    let chunks = Layout::of_plaintext(0, bytes)?.chunks();
+    let (object, place) = (sealed.object().to_string(), place.to_string());
+    Ok(Sealed { object, bytes, chunks, place, keys: keys.names() })
+}
+
+/// Takes back what stands in the store of an object that will not be finished.
+async fn given_up(writer: SealWriter, failure: Failure) -> Failure {
+    let object = writer.object();
+    match writer.abort().await {
+        Ok(()) if failure.hint_text().is_none() => failure.hint("nothing was sealed"),
+        Ok(()) => failure,
+        Err(_) => failure.hint(format!(
+            "nothing was sealed; the key record of {object}, which opens nothing, may be left"
+        )),
+    }
+}
+
+/// What is sealed.
+struct Source {
+    reader: Box<dyn AsyncRead + Unpin + Send>,
+    length: Option<u64>,
+    name: PathBuf,
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let name = path.to_owned();
+        if path.as_os_str() == "-" {
+            let reader = Box::new(tokio::io::stdin());
+            return Ok(Self { reader, length: None, name });
+        }
+        let unreadable = |error: io::Error| Failure::file("read", path, &error);
+        let file = File::open(path).map_err(unreadable)?;
+        let found = file.metadata().map_err(unreadable)?;
+        if found.is_dir() {
+            let message = format!("{} is a folder; an object is one file", Plain::path(path));
+            return Err(
+                Failure::other(message).hint("for a folder: tar -c FOLDER | sealwire seal - PLACE")
+            );
+        }
+        let length = Some(found.len()).filter(|_| found.is_file());
+        Ok(Self { reader: Box::new(tokio::fs::File::from_std(file)), length, name })
+    }
+}
