@@ -8,7 +8,7 @@ use crate::Error;
 /// Verifies a log line by line, from its first to its last.
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    signer: VerifyingKey,
+    signer: Option<VerifyingKey>,
     kept: Option<Checkpoint>,
     report: Option<Report>,
     lines: u64,
@@ -27,7 +27,14 @@ impl Verifier {
     /// A verifier of a log whose checkpoints `signer` signs. With a checkpoint that was kept
     /// elsewhere, a log that ends before it or goes another way is refused.
     pub const fn new(signer: VerifyingKey, kept: Option<Checkpoint>) -> Self {
-        Self { signer, kept, report: None, lines: 0 }
+        Self { signer: Some(signer), kept, report: None, lines: 0 }
+    }
+
+    /// A verifier of a log that nobody signs: it begins with its first line, and a checkpoint in
+    /// it is refused. It shows what was changed by accident, and nothing else: whoever can write
+    /// such a log can write another one.
+    pub const fn unsigned() -> Self {
+        Self { signer: None, kept: None, report: None, lines: 0 }
     }
 
     /// Takes the next line, without its end. The event, or `None` for a line that the log writes
@@ -39,7 +46,7 @@ impl Verifier {
         self.lines = self.lines.saturating_add(1);
         let failed = |what| Error::Audit { line: self.lines, what };
         let parsed = Parsed::from_line(line).map_err(failed)?;
-        let signed = parsed.is_signed_by(&self.signer).map_err(failed)?;
+        let signed = parsed.is_signed_by(self.signer.as_ref()).map_err(failed)?;
         // ENV-35
         let follows = match &self.report {
             Some(before) => {

@@ -215,3 +215,24 @@ fn the_longest_event_fits_in_a_line() {
     assert!(line.len() <= MAX_LINE, "{}", line.len());
     assert_eq!(verify(&[first, line], None).unwrap().1, [event]);
 }
+
+// ENV-35
+#[test]
+fn a_log_that_nobody_signs_begins_with_its_first_line_and_has_no_checkpoint() {
+    let (lines, _) = log();
+    let verify = |lines: &[String]| {
+        let mut verifier = Verifier::unsigned();
+        lines.iter().try_for_each(|line| verifier.line(line).map(drop))?;
+        verifier.finish()
+    };
+    let report = verify(&lines[..6]).unwrap();
+    assert_eq!((report.first(), report.last(), report.unsigned()), (0, 5, 6));
+    assert_eq!(report.checkpoint(), None);
+    for (name, lines) in [
+        ("a checkpoint", &lines[..7]),
+        ("begins later", &lines[1..6]),
+        ("begins with a checkpoint", &lines[6..9]),
+    ] {
+        assert!(matches!(verify(lines), Err(Error::Audit { .. })), "{name}");
+    }
+}

@@ -11,6 +11,7 @@ mod faults;
 mod keep;
 mod probe;
 mod rewrap;
+mod rotation;
 #[path = "../api/support.rs"]
 #[expect(dead_code, reason = "shared with the tests of the formats")]
 mod support;
