@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod id;
 mod inspect;
+mod keyring;
 mod keys;
 mod listen;
 mod open;
@@ -71,6 +72,9 @@ enum Command {
     /// Show and publish the keys by which peers write to this agent while it is away
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Look after the keys that wrap the data keys of sealed files: make, rotate, rewrap, retire
+    #[command(subcommand)]
+    Keyring(keyring::Command),
     /// Show and close what there is between this agent and peers that may be away
     #[command(subcommand)]
     Sessions(sessions::Command),
@@ -150,6 +154,9 @@ fn run(cli: Cli, output: &Output, protection: &Protection) -> Result<ExitCode, F
         }
         Command::Keys(command) => {
             with(home()?, config, |home, config| keys::run(command, home, config, output))
+        }
+        Command::Keyring(command) => {
+            with(home()?, config, |home, config| keyring::run(command, home, config, output))
         }
         Command::Sessions(command) => {
             with(home()?, config, |home, config| sessions::run(command, home, config, output))

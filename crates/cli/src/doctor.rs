@@ -1,6 +1,7 @@
 //! What `doctor` looks at: each check says how things are, and what to do where they are not as
 //! they should be.
 
+mod keyring;
 mod local;
 mod remote;
 
@@ -62,6 +63,7 @@ pub(crate) async fn examine(home: &Home, config: &Config, change_anchor: bool) -
     let mut checks = vec![configuration(config), local::home(home)];
     let card = local::card(home);
     checks.extend(card);
+    checks.extend(keyring::keys(home, &config.storage));
     let relay = remote::relay(&config.agent).await;
     let reached = relay.iter().all(|check| check.state != State::Fail);
     checks.extend(relay);

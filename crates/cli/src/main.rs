@@ -19,6 +19,7 @@ mod event;
 mod home;
 mod input;
 mod journal;
+mod keyring;
 mod mail;
 mod news;
 mod offline;
