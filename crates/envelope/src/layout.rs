@@ -112,6 +112,18 @@ impl Layout {
         }
     }
 
+    /// All chunks.
+    pub const fn all(&self) -> ChunkRange {
+        ChunkRange {
+            first: 0,
+            count: self.chunks(),
+            body: self.head_len..self.body_len(),
+            skip: 0,
+            take: self.plaintext_len(),
+            ends: true,
+        }
+    }
+
     /// The chunks that hold `range` of the plaintext, cut at its end.
     pub fn chunks_of(&self, range: &Range<u64>) -> ChunkRange {
         let end = range.end.min(self.plaintext_len());

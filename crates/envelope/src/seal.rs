@@ -193,6 +193,12 @@ impl Sealer {
         Ok(SealRun { key: Arc::clone(&self.key), first, count })
     }
 
+    /// Whether any chunk was sealed.
+    #[cfg(feature = "store")]
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.next > 0
+    }
+
     /// Completes the object: appends the last chunk to `out`.
     ///
     /// # Errors
@@ -250,6 +256,24 @@ impl SealRun {
             return Err(Error::Misuse("as many slots as the run has chunks"));
         }
         self.key.seal_chunks(self.first, slots)
+    }
+
+    /// Seals the chunks from one buffer to another, which has a slot of [`SLOT_LEN`] bytes for
+    /// each.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for another number of chunks or slots. The object cannot be completed
+    /// then.
+    pub fn seal_into(self, plaintext: &[u8], slots: &mut [u8]) -> Result<(), Error> {
+        let chunks = usize::try_from(self.count).unwrap_or(usize::MAX);
+        if plaintext.len() != chunks.saturating_mul(CHUNK_LEN)
+            || slots.len() != chunks.saturating_mul(SLOT_LEN)
+        {
+            return Err(Error::Misuse("as many chunks and slots as the run has"));
+        }
+        let chunks = plaintext.chunks_exact(CHUNK_LEN).zip(slots.chunks_exact_mut(SLOT_LEN));
+        let mut numbered = (self.first..).zip(chunks);
+        numbered.try_for_each(|(index, (chunk, slot))| self.key.seal_into(index, chunk, slot))
     }
 }
 

@@ -46,7 +46,10 @@ mod keep;
 mod local;
 mod open;
 mod rewrap;
+mod runs;
 mod seal;
+mod threads;
+mod upload;
 
 use core::ops::Range;
 use std::sync::Arc;
@@ -66,6 +69,7 @@ pub use keep::{Orphans, Resealed, Swept};
 pub use open::{Access, Content, StoredObject};
 pub use rewrap::{Outcome, Progress, Rewrap, Watch};
 pub use seal::{Plan, SealWriter};
+use threads::Threads;
 
 /// So many requests for key records are under way at once: enough to hide the way to a cloud, and
 /// few enough for its limits.
@@ -84,6 +88,7 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     prefix: Path,
     part_len: usize,
+    threads: Threads,
     /// Where the records of a local store can be replaced under a lock.
     #[cfg(feature = "fs")]
     folder: Option<std::path::PathBuf>,
@@ -108,6 +113,7 @@ impl Store {
             objects,
             prefix,
             part_len: PART_LEN,
+            threads: Threads::available(),
             #[cfg(feature = "fs")]
             folder: None,
         })
@@ -130,10 +136,19 @@ impl Store {
     }
 
     /// With parts of another length in uploads, in bytes: 8 MiB are the default, and services ask
-    /// for 5 at least. A writer holds less than six parts and 2 MiB.
+    /// for 5 at least. A writer holds less than six parts, and 1 MiB for each thread and one more.
     #[must_use]
     pub fn with_part_len(mut self, len: usize) -> Self {
         self.part_len = len.max(1);
+        self
+    }
+
+    /// With so many threads that seal or open one object, at most eight: as many as there are
+    /// cores are the default. They are those that the caller's runtime keeps for work that blocks;
+    /// with one, and where there is no runtime, all is done in the caller's task.
+    #[must_use]
+    pub fn with_threads(mut self, count: usize) -> Self {
+        self.threads = Threads::new(count);
         self
     }
 
@@ -265,12 +280,15 @@ impl Store {
     }
 }
 
+/// What a store gives, if it says that it is what was asked for.
+fn exact(found: GetResult, range: &Range<u64>) -> Result<GetResult, Error> {
+    if found.range == *range { Ok(found) } else { Err(other_bytes()) }
+}
+
 /// The bytes that a store gave, if they are those that were asked for.
 async fn exactly(found: GetResult, range: Range<u64>) -> Result<Bytes, Error> {
     // Bounded before they are fetched.
-    if found.range != range {
-        return Err(other_bytes());
-    }
+    let found = exact(found, &range)?;
     let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| other_bytes())?;
     let bytes = at_most(found, len).await?;
     if bytes.len() == len { Ok(bytes) } else { Err(other_bytes()) }

@@ -8,7 +8,7 @@ use object_store::{ObjectStoreExt, path::Path};
 use rand_core::TryCryptoRng;
 use sealwire_core::Timestamp;
 
-use super::{Access, CONCURRENT, Plan, Store, StoreError, seal::Target};
+use super::{Access, CONCURRENT, Plan, Store, StoreError, upload::Target};
 use crate::{
     Error, KeyRecord, ObjectId, Sealed,
     census::{Census, Scan},
@@ -180,8 +180,11 @@ impl Store {
         let mut writer = self.writer_to(self.path(name)?, target, plan, now, rng).await?;
         let mut content = before.content();
         loop {
-            match content.next().await {
-                Ok(Some(piece)) => writer.write(&piece).await?,
+            match content.run().await {
+                Ok(Some(run)) => {
+                    writer.write(run.content()).await?;
+                    content.recycle(run);
+                }
                 Ok(None) => break,
                 Err(error) => {
                     // What stays is found by a sweep; what went wrong is what counts.

@@ -1,27 +1,33 @@
 //! Reading objects.
 
 use core::{
-    fmt,
+    fmt, mem,
     ops::Range,
     sync::atomic::{AtomicBool, Ordering},
 };
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::future::try_join;
 use object_store::{GetOptions, ObjectMeta, ObjectStoreExt, path::Path};
 use sealwire_hybrid::StoredKey;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError, exactly, version_of};
-use crate::{
-    ChunkRange, Error, Head, Layout, ObjectId, Opener, Pairs, Sealers, Unlocked,
-    chunks::{CHUNK_LEN, SLOT_LEN},
-    kms::Kms,
+use super::{
+    Store, StoreError, exact,
+    runs::{More, Run, Runs},
+    version_of,
 };
+use crate::{ChunkRange, Error, Head, Layout, ObjectId, Pairs, Sealers, Unlocked, kms::Kms};
 
 /// So much of an object comes with its head: all of a small one.
 const FIRST_LEN: u64 = 64 * 1024;
+/// So far from the end of a range the last chunk is asked for with it: a request takes longer than
+/// so many bytes.
+const NEAR_LEN: u64 = 256 * 1024;
+/// So much memory is asked for by a length that nothing has authenticated yet.
+const TRUSTED_LEN: u64 = 1024 * 1024;
 
 /// With which key an object is opened, and what its reader knows of it.
 #[derive(Clone, Copy)]
@@ -123,7 +129,7 @@ impl StoredObject {
     pub async fn len(&self) -> Result<u64, Error> {
         // ENV-14
         if !self.whole.load(Ordering::Relaxed) {
-            self.open_chunks(&self.layout.last()).await?;
+            self.collect(&self.layout.last()).await?;
         }
         Ok(self.layout.plaintext_len())
     }
@@ -136,21 +142,31 @@ impl StoredObject {
         Ok(self.len().await? == 0)
     }
 
-    /// The content in this range, cut at its end. Memory holds twice as much.
+    /// The content in this range, cut at its end.
     ///
     /// # Errors
     /// [`Error::Open`]; [`StoreError::Changed`] where another object stands there by now;
     /// [`Error::Store`].
     pub async fn read_range(&self, range: Range<u64>) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let part = self.layout.chunks_of(&range);
-        // Where the range ends is said by a length that must be authentic.
-        self.len().await?;
-        let opened = self.open_chunks(&part).await?;
-        let (skip, take) = (to_usize(part.skip)?, to_usize(part.take)?);
-        let end = skip.saturating_add(take);
-        let content =
-            opened.get(skip..end).ok_or(Error::Unreachable("the range is in its chunks"))?;
-        Ok(Zeroizing::new(content.to_vec()))
+        let mut part = self.layout.chunks_of(&range);
+        let end = self.layout.all();
+        // ENV-14: where the range ends is said by a length that must be authentic.
+        if part.ends || self.whole.load(Ordering::Relaxed) {
+            return self.collect(&part).await;
+        }
+        if part.count > 0 && end.body.end.saturating_sub(part.body.end) <= NEAR_LEN {
+            // The last chunk is so near that one request brings both.
+            part.count = end.count.saturating_sub(part.first);
+            part.body.end = end.body.end;
+            part.ends = true;
+            return self.collect(&part).await;
+        }
+        if part.take > TRUSTED_LEN {
+            self.len().await?;
+            return self.collect(&part).await;
+        }
+        let (_, content) = try_join(self.len(), self.collect(&part)).await?;
+        Ok(content)
     }
 
     /// All of the content, in memory.
@@ -158,60 +174,53 @@ impl StoredObject {
     /// # Errors
     /// As [`StoredObject::read_range`].
     pub async fn read(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
-        // The length is authentic before memory is asked for by it, or all of it is here.
-        let here = u64::try_from(self.first.len()).is_ok_and(|len| len == self.meta.size);
-        let len = if here { self.layout.plaintext_len() } else { self.len().await? };
-        let len = to_usize(len)?;
-        let mut out = Zeroizing::new(Vec::with_capacity(len.saturating_add(SLOT_LEN)));
-        let mut content = self.content();
-        while let Some(piece) = content.next().await? {
-            out.extend_from_slice(&piece);
+        if self.layout.plaintext_len() > TRUSTED_LEN {
+            self.len().await?;
         }
-        Ok(out)
+        self.collect(&self.layout.all()).await
     }
 
     /// The content from its beginning, piece by piece, in bounded memory.
     pub fn content(&self) -> Content<'_> {
-        Content { object: self, stream: None, state: State::Begin }
+        Content { object: self, state: State::Begin }
     }
 
-    /// Opens chunks in a row, of which the last one may be the object's.
-    async fn open_chunks(&self, part: &ChunkRange) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let sealed = self.bytes(part.body.clone()).await?;
-        let key = self.unlocked.key();
-        let count = to_usize(part.count)?;
-        let capacity = count.saturating_mul(CHUNK_LEN);
-        let mut out = Zeroizing::new(Vec::with_capacity(capacity));
-        let mut slot = Zeroizing::new(Vec::with_capacity(SLOT_LEN));
-        let slots = sealed.chunks(SLOT_LEN).map(Some).chain(core::iter::repeat(None)).take(count);
-        for (index, sealed) in (part.first..).zip(slots) {
-            slot.clear();
-            slot.extend_from_slice(sealed.ok_or(Error::Open)?);
-            // ENV-12
-            if part.ends && index.saturating_sub(part.first).saturating_add(1) == part.count {
-                let len = key.open_last(index, &mut slot)?;
-                self.whole.store(true, Ordering::Relaxed);
-                out.extend_from_slice(slot.get(..len).unwrap_or_default());
-            } else {
-                key.open_chunks(index, &mut slot)?;
-                out.extend_from_slice(slot.get(..CHUNK_LEN).ok_or(Error::Open)?);
-            }
+    /// Opens chunks in a row, and gives what the range takes of them. Memory is asked for by a
+    /// length that is short, or authentic.
+    async fn collect(&self, part: &ChunkRange) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let (mut skip, take) = (to_usize(part.skip)?, to_usize(part.take)?);
+        let mut out = Zeroizing::new(Vec::with_capacity(take));
+        let mut runs = self.runs(part).await?;
+        while let Some(run) = runs.next().await? {
+            let content = run.content().get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(run.content().len());
+            let room = take.saturating_sub(out.len()).min(content.len());
+            out.extend_from_slice(content.get(..room).unwrap_or_default());
+            runs.recycle(run);
+        }
+        if part.ends {
+            self.whole.store(true, Ordering::Relaxed);
         }
         Ok(out)
     }
 
-    /// Bytes of the object, from what came with its head or from the store.
-    async fn bytes(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        if range.is_empty() {
-            return Ok(Bytes::new());
+    /// Opens chunks in a row, from what came with the head or from the store.
+    async fn runs(&self, part: &ChunkRange) -> Result<Runs, Error> {
+        let Range { start, end } = part.body;
+        let here_len = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
+        let mut here = Bytes::new();
+        if start < here_len {
+            let range = to_usize(start)?..to_usize(end.min(here_len))?;
+            here = self.first.slice(range);
         }
-        let (start, end) = (to_usize(range.start), to_usize(range.end));
-        if let (Ok(start), Ok(end)) = (start, end)
-            && end <= self.first.len()
-        {
-            return Ok(self.first.slice(start..end));
-        }
-        exactly(self.get(range.clone()).await?, range).await
+        let missing = start.max(here_len.min(end))..end;
+        let more = if missing.is_empty() {
+            More::Nothing
+        } else {
+            More::from(exact(self.get(missing.clone()).await?, &missing)?)
+        };
+        let key = Arc::clone(self.unlocked.key());
+        Ok(Runs::new(key, self.store.threads, part, here, more))
     }
 
     /// Asks for bytes of this version of the object.
@@ -251,13 +260,12 @@ impl StoredObject {
 #[expect(missing_debug_implementations, reason = "it holds a key")]
 pub struct Content<'a> {
     object: &'a StoredObject,
-    stream: Option<BoxStream<'static, object_store::Result<Bytes>>>,
     state: State,
 }
 
 enum State {
     Begin,
-    Open(Opener),
+    Open(Box<Runs>),
     Whole,
     Failed,
 }
@@ -269,31 +277,11 @@ impl Content<'_> {
     /// [`Error::Open`] for an object that was changed or cut; [`Error::Store`]. From then on in
     /// each call, and after a call that was given up.
     pub async fn next(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-        loop {
-            // ENV-12: what fails, or is dropped while it waits, stays so.
-            let (mut opener, piece) = match core::mem::replace(&mut self.state, State::Failed) {
-                State::Begin => self.begin().await?,
-                State::Open(opener) => (opener, self.piece().await?),
-                State::Failed => return Err(Error::Open),
-                State::Whole => {
-                    self.state = State::Whole;
-                    return Ok(None);
-                }
-            };
-            let room = piece.as_ref().map_or(0, Bytes::len).saturating_add(SLOT_LEN);
-            let mut out = Zeroizing::new(Vec::with_capacity(room));
-            if let Some(piece) = piece {
-                opener.push(&piece, &mut out)?;
-                self.state = State::Open(opener);
-            } else {
-                opener.finish(&mut out)?;
-                self.object.whole.store(true, Ordering::Relaxed);
-                self.state = State::Whole;
-            }
-            if !out.is_empty() {
-                return Ok(Some(out));
-            }
-        }
+        let run = self.run().await?;
+        Ok(match (run, &mut self.state) {
+            (Some(run), State::Open(runs)) => Some(runs.give(run)),
+            _ => None,
+        })
     }
 
     /// Writes all of it to `writer`, and says how much that was.
@@ -307,28 +295,44 @@ impl Content<'_> {
     ) -> Result<u64, Error> {
         let failed = |error: std::io::Error| StoreError::Failed(error.to_string());
         let mut copied: u64 = 0;
-        while let Some(piece) = self.next().await? {
-            writer.write_all(&piece).await.map_err(failed)?;
-            copied = copied.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        while let Some(run) = self.run().await? {
+            writer.write_all(run.content()).await.map_err(failed)?;
+            let len = run.content().len();
+            copied = copied.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+            self.recycle(run);
         }
         writer.flush().await.map_err(failed)?;
         Ok(copied)
     }
 
-    /// The chunks that came with the head; the rest is on its way then.
-    async fn begin(&mut self) -> Result<(Opener, Option<Bytes>), Error> {
-        let StoredObject { meta, first, unlocked, .. } = self.object;
-        let first_len = u64::try_from(first.len()).unwrap_or(u64::MAX);
-        if first_len < meta.size {
-            self.stream = Some(self.object.get(first_len..meta.size).await?.into_stream());
+    /// As [`Content::next`], in memory that goes back to [`Content::recycle`].
+    pub(super) async fn run(&mut self) -> Result<Option<Run>, Error> {
+        // ENV-12: what fails, or is dropped while it waits, stays so.
+        let mut runs = match mem::replace(&mut self.state, State::Failed) {
+            State::Begin => Box::new(self.object.runs(&self.object.layout.all()).await?),
+            State::Open(runs) => runs,
+            State::Failed => return Err(Error::Open),
+            State::Whole => {
+                self.state = State::Whole;
+                return Ok(None);
+            }
+        };
+        while let Some(run) = runs.next().await? {
+            // Where the last chunk is a run of its own, it may be empty.
+            if !run.content().is_empty() {
+                self.state = State::Open(runs);
+                return Ok(Some(run));
+            }
         }
-        let head_len = unlocked.head().encoded_len().min(first.len());
-        Ok((unlocked.opener(), Some(first.slice(head_len..))))
+        self.object.whole.store(true, Ordering::Relaxed);
+        self.state = State::Whole;
+        Ok(None)
     }
 
-    async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
-        let Some(stream) = &mut self.stream else { return Ok(None) };
-        Ok(stream.next().await.transpose()?)
+    pub(super) fn recycle(&mut self, run: Run) {
+        if let State::Open(runs) = &mut self.state {
+            runs.recycle(run);
+        }
     }
 }
 

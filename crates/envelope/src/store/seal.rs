@@ -1,28 +1,36 @@
 //! Writing objects.
 
-use core::mem;
-
-use futures_util::{StreamExt, stream::FuturesUnordered};
-use object_store::{
-    MultipartUpload, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion, UploadPart,
-    path::Path,
+use core::{
+    future::{Future, poll_fn},
+    mem,
+    pin::pin,
+    task::Poll,
 };
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::{BufMut, Bytes};
+use futures_util::FutureExt;
+use object_store::path::Path;
 use rand_core::TryCryptoRng;
 use sealwire_core::{KeyStore, Suite, Timestamp, keystore::KxId};
 use sealwire_hybrid::XWingPublic;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError, version_of};
-use crate::{Context, Draft, Error, KeyRecord, ObjectId, Sealed, Sealer, kms::Kms};
+use super::{
+    Store, StoreError,
+    threads::Job,
+    upload::{Pool, Pooled, Target, Upload},
+};
+use crate::{
+    Context, Draft, Error, KeyRecord, ObjectId, Sealed, Sealer,
+    chunks::{CHUNK_LEN, SLOT_LEN},
+    kms::Kms,
+};
 
-/// So many parts later each has twice the length. Services take 10,000: 150 GiB in all.
-const SHORT_PARTS: usize = 1_000;
-/// So many parts are on their way while the next one fills: together under 64 MiB.
-const IN_FLIGHT: usize = 2;
-/// So much content is sealed at once.
-const STEP_LEN: usize = 1024 * 1024;
-/// So much is read at once.
+/// So many chunks are sealed by one thread at once: two buffers of them stay in its cache.
+const MOST_CHUNKS: usize = 32;
+/// So much is read at first.
 const READ_LEN: usize = 64 * 1024;
 
 /// How an object is sealed, and for whom.
@@ -111,31 +119,6 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// What stands at a name before an object is written there.
-#[derive(Clone, Debug)]
-pub(super) enum Target {
-    /// Nothing.
-    Vacant,
-    /// This version.
-    Replace(UpdateVersion),
-}
-
-impl Target {
-    /// Asks whether it still is what stands at `path`.
-    async fn check(&self, store: &Store, path: &Path) -> Result<(), Error> {
-        let found = match store.objects.head(path).await {
-            Err(object_store::Error::NotFound { .. }) => None,
-            other => Some(version_of(&other?)),
-        };
-        match (self, found) {
-            (Self::Vacant, None) => Ok(()),
-            (Self::Vacant, Some(_)) => Err(StoreError::Exists.into()),
-            (Self::Replace(expected), Some(found)) if *expected == found => Ok(()),
-            (Self::Replace(_), _) => Err(StoreError::Changed.into()),
-        }
-    }
-}
-
 impl Store {
     /// Seals `content` as the object `name`.
     ///
@@ -180,18 +163,36 @@ impl Store {
         let draft = Draft::new(plan.suite, plan.context, rng)?;
         let record = plan.record(&draft, now, rng).await?;
         let object = draft.object();
-        let mut sealed = Vec::new();
-        let sealer = draft.into_sealer(&record, &mut sealed)?;
+        let mut head = Vec::new();
+        let sealer = draft.into_sealer(&record, &mut head)?;
         // ENV-19
         self.create_record(&record).await?;
-        let upload =
-            Upload { path, target, sealed, multipart: None, parts: 0, short_len: self.part_len };
-        let in_flight = FuturesUnordered::new();
-        Ok(SealWriter { store: self.clone(), object, sealer, upload, in_flight, broken: false })
+        let mut upload = Upload::new(self.clone(), path, target);
+        upload.push(head.into());
+        let run = (self.part_len / (4 * SLOT_LEN)).clamp(1, MOST_CHUNKS);
+        Ok(SealWriter {
+            store: self.clone(),
+            object,
+            sealer,
+            run,
+            plain: Plain::default(),
+            spare: Vec::new(),
+            jobs: VecDeque::new(),
+            slots: Pool::new(run.saturating_mul(SLOT_LEN)),
+            upload,
+            broken: false,
+        })
     }
 }
 
-/// Writes one object, piece by piece, in bounded memory.
+/// Content that is not sealed yet. It never grows in place: that would leave copies behind.
+type Plain = Zeroizing<Vec<u8>>;
+
+/// A run of chunks, sealed, and the buffer that its content was in.
+type Run = Result<(Plain, Pooled), Error>;
+
+/// Writes one object, piece by piece, in bounded memory. Runs of chunks are sealed beside each
+/// other, while what comes before them is on its way to the store and what comes after is read.
 ///
 /// Only [`SealWriter::finish`] makes the object appear, whole. One that is dropped before leaves
 /// its key record, which [`Store::sweep`](Store::sweep) finds, and may leave parts of an upload,
@@ -203,20 +204,17 @@ pub struct SealWriter {
     store: Store,
     object: ObjectId,
     sealer: Sealer,
+    /// So many chunks make a run.
+    run: usize,
+    /// The beginning of the next run: always less than a run.
+    plain: Plain,
+    spare: Vec<Plain>,
+    /// In the order of the object.
+    jobs: VecDeque<Job<Run>>,
+    slots: Arc<Pool>,
     upload: Upload,
-    in_flight: FuturesUnordered<UploadPart>,
     /// A call failed, or was given up half way: nobody knows what the object holds.
     broken: bool,
-}
-
-/// Where the sealed bytes go.
-struct Upload {
-    path: Path,
-    target: Target,
-    sealed: Vec<u8>,
-    multipart: Option<Box<dyn MultipartUpload>>,
-    parts: usize,
-    short_len: usize,
 }
 
 impl SealWriter {
@@ -234,12 +232,8 @@ impl SealWriter {
         if mem::replace(&mut self.broken, true) {
             return Err(BROKEN);
         }
-        let written = self.write_parts(content).await;
-        if written.is_err() {
-            self.clear().await;
-        }
-        self.broken = written.is_err();
-        written
+        let written = self.take(content).await;
+        self.settled(written).await
     }
 
     /// Takes all that `reader` gives, and says how much that was.
@@ -250,20 +244,12 @@ impl SealWriter {
         &mut self,
         reader: &mut T,
     ) -> Result<u64, Error> {
-        let mut buffer = Zeroizing::new(vec![0; READ_LEN]);
-        let mut copied: u64 = 0;
-        loop {
-            // What was read of a source that fails must not pass for all of it.
-            let was = mem::replace(&mut self.broken, true);
-            let read = reader.read(&mut buffer).await;
-            let len = read.map_err(|error| StoreError::Failed(error.to_string()))?;
-            self.broken = was;
-            if len == 0 {
-                return Ok(copied);
-            }
-            self.write(buffer.get(..len).unwrap_or_default()).await?;
-            copied = copied.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        // What was read of a source that fails must not pass for all of it.
+        if mem::replace(&mut self.broken, true) {
+            return Err(BROKEN);
         }
+        let copied = self.take_all(reader).await;
+        self.settled(copied).await
     }
 
     /// Completes the object: it stands in the store when this returns.
@@ -278,17 +264,17 @@ impl SealWriter {
             self.clear().await;
             return Err(BROKEN);
         }
-        let Self { store, object, sealer, mut upload, mut in_flight, .. } = self;
+        let sealed = self.take_sealed(0).await;
+        self.settled(sealed).await?;
+        let Self { store, object, mut sealer, plain, mut upload, .. } = self;
         // ENV-13
-        let sealed = sealer.finish(&mut upload.sealed)?;
-        let stored = upload.complete(&store, &mut in_flight).await;
-        let Err(failed) = stored else { return Ok(sealed) };
-        drop(in_flight);
-        if let Some(mut multipart) = upload.multipart.take() {
-            // An upload that nobody completes is all that is left where this fails.
-            let _ = multipart.abort().await;
-        }
-        settle(&store, &upload.path, object, failed).await.map(|()| sealed)
+        let mut last = Vec::new();
+        sealer.push(&plain, &mut last)?;
+        let sealed = sealer.finish(&mut last)?;
+        upload.push(last.into());
+        let Err(failed) = upload.complete().await else { return Ok(sealed) };
+        upload.abort().await;
+        settle(&store, upload.path(), object, failed).await.map(|()| sealed)
     }
 
     /// Gives the object up: nothing of it stays.
@@ -300,97 +286,119 @@ impl SealWriter {
         self.store.delete_record(self.object).await
     }
 
-    async fn write_parts(&mut self, content: &[u8]) -> Result<(), Error> {
-        for step in content.chunks(STEP_LEN) {
-            self.sealer.push(step, &mut self.upload.sealed)?;
-            while self.upload.sealed.len() >= self.upload.part_len() {
-                let part = self.upload.next_part(&self.store).await?;
-                self.in_flight.push(part);
-                if self.in_flight.len() >= IN_FLIGHT {
-                    self.in_flight.next().await.transpose()?;
-                }
-            }
+    async fn take(&mut self, mut content: &[u8]) -> Result<(), Error> {
+        while !content.is_empty() {
+            self.make_room(content.len());
+            let room = self.plain.capacity().min(self.run_len()).saturating_sub(self.plain.len());
+            let (part, rest) = content.split_at(room.min(content.len()));
+            self.plain.extend_from_slice(part);
+            content = rest;
+            self.seal_run().await?;
         }
         Ok(())
     }
 
+    async fn take_all<T: AsyncRead + Unpin + Send + ?Sized>(
+        &mut self,
+        reader: &mut T,
+    ) -> Result<u64, Error> {
+        let mut copied: u64 = 0;
+        loop {
+            self.make_room(READ_LEN);
+            let room = self.plain.capacity().min(self.run_len()).saturating_sub(self.plain.len());
+            let Self { plain, upload, .. } = self;
+            let mut part = BufMut::limit(&mut **plain, room);
+            let mut reading = pin!(reader.read_buf(&mut part));
+            let read = poll_fn(|task| {
+                if let Err(failed) = upload.poll_sent(task) {
+                    return Poll::Ready(Err(failed));
+                }
+                let read = reading.as_mut().poll(task);
+                read.map_err(|error| StoreError::Failed(error.to_string()).into())
+            });
+            let len = read.await?;
+            if len == 0 {
+                return Ok(copied);
+            }
+            copied = copied.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+            self.seal_run().await?;
+        }
+    }
+
+    const fn run_len(&self) -> usize {
+        self.run.saturating_mul(CHUNK_LEN)
+    }
+
+    /// Makes room for some of the next content, of which so much is known to come: a run is not
+    /// asked for where all of an object is less.
+    fn make_room(&mut self, coming: usize) {
+        let len = self.plain.len();
+        if self.plain.capacity() > len {
+            return;
+        }
+        let begun = len > 0 || self.sealer.has_begun();
+        let capacity = if begun { self.run_len() } else { self.run_len().min(coming) };
+        let mut plain = Zeroizing::new(Vec::with_capacity(capacity));
+        plain.extend_from_slice(&self.plain);
+        self.plain = plain;
+    }
+
+    /// Seals the run that was taken, if it is whole.
+    async fn seal_run(&mut self) -> Result<(), Error> {
+        if self.plain.len() < self.run_len() {
+            return Ok(());
+        }
+        let threads = self.store.threads;
+        self.take_sealed(threads.count().saturating_sub(1)).await?;
+        let run = self.sealer.run(u64::try_from(self.run).unwrap_or(u64::MAX))?;
+        let plain = mem::replace(&mut self.plain, self.spare.pop().unwrap_or_default());
+        let mut slots = self.slots.take();
+        self.jobs.push_back(threads.start(move || {
+            run.seal_into(&plain, slots.as_mut())?;
+            Ok((plain, slots))
+        }));
+        if threads.are_beside() { Ok(()) } else { self.take_sealed(0).await }
+    }
+
+    /// Waits until no more than `most` runs are being sealed, and sends on what was.
+    async fn take_sealed(&mut self, most: usize) -> Result<(), Error> {
+        while self.jobs.len() > most {
+            let Self { jobs, upload, .. } = self;
+            let sealed = poll_fn(|task| {
+                if let Err(failed) = upload.poll_sent(task) {
+                    return Poll::Ready(Err(failed));
+                }
+                let job = jobs.front_mut().map(|job| job.poll_unpin(task));
+                job.unwrap_or(Poll::Ready(Err(Error::Unreachable("there is a job"))))
+            });
+            let (mut plain, slots) = sealed.await??;
+            self.jobs.pop_front();
+            plain.clear();
+            self.spare.push(plain);
+            self.upload.push(Bytes::from_owner(slots));
+            self.upload.send().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a call: after one that failed nothing more is taken.
+    async fn settled<T>(&mut self, done: Result<T, Error>) -> Result<T, Error> {
+        self.broken = done.is_err();
+        if self.broken {
+            self.clear().await;
+        }
+        done
+    }
+
     /// Takes back what no reader has seen. What cannot be taken back is found by a sweep.
     async fn clear(&mut self) {
-        self.in_flight.clear();
-        if let Some(mut multipart) = self.upload.multipart.take() {
-            let _ = multipart.abort().await;
-        }
+        self.jobs.clear();
+        self.upload.abort().await;
         let _ = self.store.delete_record(self.object).await;
     }
 }
 
 const BROKEN: Error = Error::Misuse("a writer after a write that failed; begin the object anew");
-
-impl Upload {
-    const fn part_len(&self) -> usize {
-        if self.parts < SHORT_PARTS { self.short_len } else { self.short_len.saturating_mul(2) }
-    }
-
-    /// Sends the next part on its way.
-    async fn next_part(&mut self, store: &Store) -> Result<UploadPart, Error> {
-        if self.multipart.is_none() {
-            // Before gigabytes are sent in vain.
-            self.target.check(store, &self.path).await?;
-            self.multipart = Some(store.objects.put_multipart(&self.path).await?);
-        }
-        let len = self.part_len().min(self.sealed.len());
-        let mut rest = Vec::with_capacity(self.part_len().saturating_add(2 * STEP_LEN));
-        rest.extend_from_slice(self.sealed.get(len..).unwrap_or_default());
-        self.sealed.truncate(len);
-        let part = mem::replace(&mut self.sealed, rest);
-        self.parts = self.parts.saturating_add(1);
-        let multipart = self.multipart.as_mut().ok_or(Error::Unreachable("it was begun"))?;
-        Ok(multipart.put_part(PutPayload::from(part)))
-    }
-
-    /// Makes the object appear, unless what stands there is not what is expected.
-    // ENV-38
-    async fn complete(
-        &mut self,
-        store: &Store,
-        in_flight: &mut FuturesUnordered<UploadPart>,
-    ) -> Result<(), Error> {
-        if self.multipart.is_none() {
-            return self.put(store).await;
-        }
-        // The last chunk may have made two parts of one.
-        while !self.sealed.is_empty() {
-            let part = self.next_part(store).await?;
-            in_flight.push(part);
-        }
-        while let Some(part) = in_flight.next().await {
-            part?;
-        }
-        self.target.check(store, &self.path).await?;
-        let multipart = self.multipart.as_mut().ok_or(Error::Unreachable("it was begun"))?;
-        multipart.complete().await?;
-        self.multipart = None;
-        Ok(())
-    }
-
-    /// A short object: one request, which the store does on its condition.
-    async fn put(&mut self, store: &Store) -> Result<(), Error> {
-        let payload = PutPayload::from(mem::take(&mut self.sealed));
-        let mode = match &self.target {
-            Target::Vacant => PutMode::Create,
-            Target::Replace(version) => PutMode::Update(version.clone()),
-        };
-        let put = store.objects.put_opts(&self.path, payload.clone(), PutOptions::from(mode)).await;
-        match put.map_err(StoreError::from) {
-            Err(StoreError::Unsupported(_)) if matches!(self.target, Target::Replace(_)) => {
-                self.target.check(store, &self.path).await?;
-                store.objects.put(&self.path, payload).await?;
-                Ok(())
-            }
-            other => Ok(other.map(drop)?),
-        }
-    }
-}
 
 /// What a failed write came to. Clients repeat requests whose answer was lost, so that one that
 /// was done looks refused: what counts is what stands there.

@@ -342,6 +342,33 @@ fn runs_of_chunks_are_what_pushing_gives() {
     assert!(body == pushed.body);
 }
 
+#[test]
+fn runs_are_sealed_from_one_buffer_to_another_of_the_right_length() {
+    let kek = kek(1);
+    let plaintext = content(2 * CHUNK_LEN);
+    let pushed = seal(&kek, Suite::AesGcm, 7, &plaintext);
+    for (content, slots, fits) in [
+        (2 * CHUNK_LEN, 2 * SLOT_LEN, true),
+        (CHUNK_LEN, 2 * SLOT_LEN, false),
+        (2 * CHUNK_LEN, SLOT_LEN, false),
+        (2 * CHUNK_LEN, 2 * SLOT_LEN - 1, false),
+        (0, 0, false),
+    ] {
+        let draft = Draft::new(Suite::AesGcm, &context(), &mut SeededRng::new(7)).unwrap();
+        let record = now_or_never(KeyRecord::wrap(&draft, &kek, NOW)).unwrap();
+        let mut body = Vec::new();
+        let mut sealer = draft.into_sealer(&record, &mut body).unwrap();
+        let mut sealed = vec![0; slots];
+        let run = sealer.run(2).unwrap().seal_into(&plaintext[..content], &mut sealed);
+        assert_eq!(run.is_ok(), fits, "{content} bytes into {slots}");
+        if fits {
+            body.extend_from_slice(&sealed);
+            sealer.finish(&mut body).unwrap();
+            assert!(body == pushed.body);
+        }
+    }
+}
+
 // ENV-10
 // attack T20
 #[test]

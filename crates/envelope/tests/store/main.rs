@@ -16,6 +16,7 @@ mod rotation;
 #[expect(dead_code, reason = "shared with the tests of the formats")]
 mod support;
 mod tenants;
+mod threads;
 mod writer;
 
 use std::sync::Arc;

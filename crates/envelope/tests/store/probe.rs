@@ -40,6 +40,7 @@ struct State {
     log: Mutex<Vec<String>>,
     sent: AtomicUsize,
     flooded: AtomicUsize,
+    pieces: AtomicUsize,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +81,30 @@ impl Probe {
     /// How many pieces of floods were taken.
     pub(crate) fn flooded(&self) -> usize {
         self.state.flooded.load(Ordering::SeqCst)
+    }
+
+    /// Gives what is read in pieces of so many bytes, each of which is waited for. With 0 as it
+    /// comes.
+    pub(crate) fn split(&self, pieces: usize) {
+        self.state.pieces.store(pieces, Ordering::SeqCst);
+    }
+
+    async fn in_pieces(&self, found: GetResult) -> Result<GetResult> {
+        let len = self.state.pieces.load(Ordering::SeqCst);
+        if len == 0 {
+            return Ok(found);
+        }
+        let (meta, range, attributes) =
+            (found.meta.clone(), found.range.clone(), found.attributes.clone());
+        let bytes = found.bytes().await?;
+        let pieces: Vec<_> =
+            bytes.chunks(len).map(|piece| Ok(bytes::Bytes::copy_from_slice(piece))).collect();
+        let pieces = stream::iter(pieces).then(|piece| async {
+            tokio::task::yield_now().await;
+            piece
+        });
+        let payload = GetResultPayload::Stream(pieces.boxed());
+        Ok(GetResult { payload, meta, range, attributes, extensions: Default::default() })
     }
 
     fn flood(&self, mut found: GetResult) -> GetResult {
@@ -159,6 +184,7 @@ impl ObjectStore for Probe {
         let lost = self.state.ask("get", path, false).await?;
         let found = self.inner.get_opts(path, options).await?;
         let floods = *self.state.fault.lock().unwrap() == Some((at, Fault::Flood));
+        let found = self.in_pieces(found).await?;
         answer(lost, if floods { self.flood(found) } else { found })
     }
 
