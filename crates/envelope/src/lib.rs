@@ -92,6 +92,7 @@
 
 pub mod audit;
 mod binding;
+mod cache;
 pub mod census;
 pub mod chunks;
 pub mod context;
@@ -110,6 +111,7 @@ mod seal;
 pub mod store;
 
 pub use binding::{ObjectId, WrapBinding};
+pub use cache::Cache;
 pub use context::{Context, Pairs};
 pub use dek::Dek;
 pub use error::Error;

@@ -171,14 +171,27 @@ impl KeyRecord {
         required: &Pairs,
         sealers: &dyn Sealers,
     ) -> Result<Unlocked, Error> {
+        let slot = self.slot_for(kms, head, required, sealers)?;
+        let dek = kms.unwrap(&slot.wrapped, &self.binding).await?;
+        unlocked(head, required, &dek)
+    }
+
+    /// The slot of the key of `kms`, if this is the record of the object, and signed where it has
+    /// to be.
+    pub(crate) fn slot_for(
+        &self,
+        kms: &dyn Kms,
+        head: &Head,
+        required: &Pairs,
+        sealers: &dyn Sealers,
+    ) -> Result<&Slot, Error> {
         let binding = self.rebuilt(head, required)?;
         let slot = self.slot(kms.key()).ok_or(Error::NoSlot)?;
         // ENV-24: the service knows its key; what the record says of it anyone may have written.
         if kms.is_public_key() || slot.wrapped.is_public_key() {
             self.verify_sealer(head, &binding, sealers)?;
         }
-        let dek = kms.unwrap(&slot.wrapped, &binding).await?;
-        unlocked(head, required, &dek)
+        Ok(slot)
     }
 
     /// As [`KeyRecord::unlock`], with an agent's own key.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::try_join;
 use object_store::{GetOptions, ObjectMeta, ObjectStoreExt, path::Path};
+use sealwire_core::Timestamp;
 use sealwire_hybrid::StoredKey;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
@@ -19,7 +20,7 @@ use super::{
     runs::{More, Run, Runs},
     version_of,
 };
-use crate::{ChunkRange, Error, Head, Layout, ObjectId, Pairs, Sealers, Unlocked, kms::Kms};
+use crate::{Cache, ChunkRange, Error, Head, Layout, ObjectId, Pairs, Sealers, Unlocked, kms::Kms};
 
 /// So much of an object comes with its head: all of a small one.
 const FIRST_LEN: u64 = 64 * 1024;
@@ -35,6 +36,7 @@ pub struct Access<'a> {
     key: Key<'a>,
     required: &'a Pairs,
     sealers: &'a dyn Sealers,
+    cache: Option<(&'a Cache, Timestamp)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +48,12 @@ enum Key<'a> {
 impl<'a> Access<'a> {
     /// With a key of a key service. `required` are the pairs that were bound and not stored.
     pub fn kms(kms: &'a dyn Kms, required: &'a Pairs) -> Self {
-        Self { key: Key::Kms(kms), required, sealers: &() }
+        Self { key: Key::Kms(kms), required, sealers: &(), cache: None }
     }
 
     /// With an agent's own key, objects that one of `sealers` has signed.
     pub fn agent(key: &'a StoredKey<'a>, required: &'a Pairs, sealers: &'a dyn Sealers) -> Self {
-        Self { key: Key::Agent(key), required, sealers }
+        Self { key: Key::Agent(key), required, sealers, cache: None }
     }
 
     /// Which sealers are accepted, where the key of the service is one that anyone can wrap to.
@@ -60,11 +62,19 @@ impl<'a> Access<'a> {
         self.sealers = sealers;
         self
     }
+
+    /// Asks the key service only for what `cache` does not hold. What an agent's own key opens
+    /// needs no service, and is not kept.
+    #[must_use]
+    pub const fn cached(mut self, cache: &'a Cache, now: Timestamp) -> Self {
+        self.cache = Some((cache, now));
+        self
+    }
 }
 
 impl fmt::Debug for Access<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, required, sealers: _ } = self;
+        let Self { key, required, sealers: _, cache: _ } = self;
         f.debug_struct("Access")
             .field("key", key)
             .field("required", required)
@@ -100,10 +110,13 @@ impl Store {
         let (head, _) = Head::split(&first)?;
         let record = self.read_record(head.header().object()).await?;
         let record = record.ok_or(StoreError::Erased)?.record;
-        let Access { key, required, sealers } = *access;
-        let unlocked = match key {
-            Key::Kms(kms) => record.unlock(kms, &head, required, sealers).await?,
-            Key::Agent(agent) => record.unlock_as(agent, &head, required, sealers)?,
+        let Access { key, required, sealers, cache } = *access;
+        let unlocked = match (key, cache) {
+            (Key::Kms(kms), None) => record.unlock(kms, &head, required, sealers).await?,
+            (Key::Kms(kms), Some((cache, now))) => {
+                cache.unlock(&record, kms, &head, required, sealers, now).await?
+            }
+            (Key::Agent(agent), _) => record.unlock_as(agent, &head, required, sealers)?,
         };
         let layout = unlocked.layout(meta.size)?;
         let (store, whole) = (self.clone(), AtomicBool::new(false));

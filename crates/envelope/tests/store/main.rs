@@ -6,6 +6,7 @@
     reason = "a test that fails panics"
 )]
 
+mod cache;
 mod conformance;
 mod faults;
 mod keep;
