@@ -45,6 +45,7 @@ mod keep;
 #[cfg(feature = "fs")]
 mod local;
 mod open;
+mod progress;
 mod rewrap;
 mod runs;
 mod seal;
@@ -67,7 +68,8 @@ use crate::{Error, Header, KeyRecord, MAGIC, ObjectId};
 pub use error::StoreError;
 pub use keep::{Orphans, Resealed, Swept};
 pub use open::{Access, Content, StoredObject};
-pub use rewrap::{Outcome, Progress, Rewrap, Watch};
+pub use progress::{Outcome, Progress, Watch};
+pub use rewrap::Rewrap;
 pub use seal::{Plan, SealWriter};
 use threads::Threads;
 

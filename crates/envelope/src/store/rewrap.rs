@@ -4,69 +4,45 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sealwire_core::{Timestamp, secret::equal};
-use serde::{Deserialize, Serialize};
 
-use super::{CONCURRENT, Store, StoreError, VersionedRecord};
+use super::{CONCURRENT, Outcome, Progress, Store, StoreError, VersionedRecord, Watch};
 use crate::{
     Error, KeyRecord, ObjectId, WrapBinding,
-    audit::Counts,
-    kms::{KeyId, KeyVersion, Kms, KmsError, Wrapped},
+    kms::{KeyId, KeyRef, Kms, KmsError, Wrapped},
 };
 
 /// So many keys are wrapped anew by one request, and done again by a run that was killed.
 const BATCH: usize = 128;
 
-/// A run over all key records, which brings the slot of one key to its newest version.
+/// A run over all key records, which brings the slot of one key to its newest version, or puts
+/// the slot of another key in its place.
 #[derive(Clone, Copy)]
 pub struct Rewrap<'a> {
     kms: &'a dyn Kms,
+    to: Option<&'a dyn Kms>,
     only: Option<&'a (dyn Fn(&KeyRecord) -> bool + Send + Sync)>,
     dry: bool,
     verified: bool,
 }
 
-/// What became of one key record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// Its slot was wrapped with the newest version.
-    Current,
-    /// It was wrapped anew; in a dry run, it would be.
-    Rewrapped {
-        /// The version that had wrapped it.
-        from: KeyVersion,
-    },
-    /// Someone else changed or deleted it meanwhile. The next run looks at it again.
-    Conflict,
-    /// It was left out: it has no slot of this key, or was not asked for.
-    Excluded,
-    /// It could not be read or wrapped anew, and is as it was.
-    Failed(Error),
-}
-
-/// How far a run has come: what it takes to go on after it was killed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
-    target: KeyId,
-    after: Option<ObjectId>,
-    counts: Counts,
-}
-
-/// Is told what a run does. `()` does not listen.
-pub trait Watch: Send {
-    /// This became of the record of an object.
-    fn record(&mut self, _object: ObjectId, _outcome: &Outcome) {}
-
-    /// So far the run has come. Whoever keeps this can go on from here.
-    fn progress(&mut self, _progress: &Progress) {}
-}
-
-impl Watch for () {}
-
 impl<'a> Rewrap<'a> {
     /// All slots of the key of `kms`.
     pub const fn new(kms: &'a dyn Kms) -> Self {
-        Self { kms, only: None, dry: false, verified: false }
+        Self { kms, to: None, only: None, dry: false, verified: false }
+    }
+
+    /// To another key, of the same provider or another one: data keys are unwrapped with the key
+    /// that [`Rewrap::new`] was given, and wrapped with that of `kms`, whose slot takes the place
+    /// of the old one. Data keys leave the service for that.
+    ///
+    /// # Security
+    /// Whoever has no object cannot tell its data key from another one: what the old service
+    /// unwraps is believed. Neither key may be one that anyone can wrap to, since the signature of
+    /// a sealer is what such a slot rests on, and a run has none.
+    #[must_use]
+    pub const fn to(mut self, kms: &'a dyn Kms) -> Self {
+        self.to = Some(kms);
+        self
     }
 
     /// Only of records for which this holds. The others are excluded.
@@ -95,75 +71,14 @@ impl<'a> Rewrap<'a> {
 
 impl core::fmt::Debug for Rewrap<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { kms, only: _, dry, verified } = self;
+        let Self { kms, to, only: _, dry, verified } = self;
         let mut text = f.debug_struct("Rewrap");
-        text.field("kms", kms).field("dry", dry).field("verified", verified).finish_non_exhaustive()
+        text.field("kms", kms)
+            .field("to", to)
+            .field("dry", dry)
+            .field("verified", verified)
+            .finish_non_exhaustive()
     }
-}
-
-impl Progress {
-    /// The version to which keys are brought.
-    pub const fn target(&self) -> &KeyId {
-        &self.target
-    }
-
-    /// What became of the records so far.
-    pub const fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// One line of JSON.
-    ///
-    /// # Errors
-    /// [`Error::Unreachable`]: text and numbers are JSON.
-    pub fn to_json(&self) -> Result<String, Error> {
-        let Self { target, after, counts } = self;
-        let saved = Saved {
-            key: target.key.key().to_owned(),
-            version: target.version.as_str().to_owned(),
-            after: after.map(|object| object.to_string()),
-            counts: *counts,
-        };
-        serde_json::to_string(&saved).map_err(|_| Error::Unreachable("text and numbers are JSON"))
-    }
-
-    /// Reads what [`Progress::to_json`] gave of a run with the key of `kms`.
-    ///
-    /// # Errors
-    /// [`Error::Misuse`] for anything else.
-    pub fn from_json(text: &str, kms: &dyn Kms) -> Result<Self, Error> {
-        let refused = Error::Misuse("progress of a run with this key");
-        let saved: Saved = serde_json::from_str(text).map_err(|_| refused.clone())?;
-        let after = saved.after.map(|hex| ObjectId::from_hex(&hex).ok_or(refused.clone()));
-        if saved.key != kms.key().key() || !saved.counts.is_exact() {
-            return Err(refused);
-        }
-        let version = KeyVersion::new(&saved.version)?;
-        let target = KeyId { key: kms.key().clone(), version };
-        Ok(Self { target, after: after.transpose()?, counts: saved.counts })
-    }
-
-    fn count(&mut self, outcome: &Outcome) {
-        let Counts { current, rewrapped, conflict, excluded, failed, scanned } = &mut self.counts;
-        let count = match outcome {
-            Outcome::Current => current,
-            Outcome::Rewrapped { .. } => rewrapped,
-            Outcome::Conflict => conflict,
-            Outcome::Excluded => excluded,
-            Outcome::Failed(_) => failed,
-        };
-        *count = count.saturating_add(1);
-        *scanned = scanned.saturating_add(1);
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Saved {
-    key: String,
-    version: String,
-    after: Option<String>,
-    counts: Counts,
 }
 
 /// A record that is to be changed, and its wrap.
@@ -191,19 +106,27 @@ impl Store {
         now: Timestamp,
         watch: &mut dyn Watch,
     ) -> Result<Progress, Error> {
-        let version = rewrap.kms.version().await?;
-        let target = KeyId { key: rewrap.kms.key().clone(), version };
-        let begin = Progress { target, after: None, counts: Counts::default() };
+        let begin = rewrap.begin().await?;
         let mut progress = resume.unwrap_or_else(|| begin.clone());
-        if progress.target != begin.target {
+        if !progress.is_of(&begin) {
             return Err(Error::Misuse("progress of a run to this version; begin anew"));
         }
-        for shard in self.shards().await? {
-            // Its records come in the order of their names, whatever order the store has.
-            let mut objects = self.objects_of(shard).await?;
+        let shards = self.shards().await?;
+        let listing = shards.into_iter().map(|shard| self.objects_of(shard));
+        let mut listing = stream::iter(listing.collect::<Vec<_>>()).buffered(CONCURRENT);
+        let mut objects = Vec::new();
+        let mut more = true;
+        while more {
+            // Records come in the order of their names, whatever order the store has.
+            match listing.next().await {
+                Some(listed) => objects.extend(listed?),
+                None => more = false,
+            }
             objects.retain(|object| progress.after.is_none_or(|after| *object > after));
-            for batch in objects.chunks(BATCH) {
-                let outcomes = self.rewrap_batch(rewrap, &progress.target, batch, now).await?;
+            // A batch that is not full waits for what the next folder has.
+            let whole = if more { objects.len() / BATCH * BATCH } else { objects.len() };
+            for batch in objects.get(..whole).unwrap_or_default().chunks(BATCH) {
+                let outcomes = self.rewrap_batch(rewrap, progress.target(), batch, now).await?;
                 for (object, outcome) in &outcomes {
                     progress.count(outcome);
                     watch.record(*object, outcome);
@@ -211,6 +134,7 @@ impl Store {
                 progress.after = batch.last().copied();
                 watch.progress(&progress);
             }
+            objects.drain(..whole);
         }
         Ok(progress)
     }
@@ -264,7 +188,7 @@ impl Store {
             return Ok(outcomes);
         }
         let wraps: Vec<_> = stale.iter().map(|stale| stale.wrap.clone()).collect();
-        let answers = if wraps.is_empty() { Vec::new() } else { rewrap.kms.rewrap(&wraps).await? };
+        let answers = rewrap.ask(&wraps).await?;
         if answers.len() != wraps.len() {
             return Err(Error::Kms(KmsError::Answer("as many wraps as were sent")));
         }
@@ -288,24 +212,17 @@ impl Store {
         answer: Result<Wrapped, KmsError>,
         now: Timestamp,
     ) -> Outcome {
-        let Stale { read, wrap: (old, binding) } = stale;
+        let Stale { read, wrap: (old, _) } = stale;
         let from = old.version.clone();
         let written = async {
             let wrapped = answer?;
             if wrapped.id() != *target {
                 return Err(Error::Kms(KmsError::Answer("a wrap by the version that was asked")));
             }
+            let next = rewrap.replaced(&read.record, wrapped, now)?;
             if rewrap.verified {
-                let (before, after) = (
-                    rewrap.kms.unwrap(&old, &binding).await?,
-                    rewrap.kms.unwrap(&wrapped, &binding).await?,
-                );
-                if !equal(before.expose(), after.expose()) {
-                    return Err(Error::Kms(KmsError::Answer("a wrap of the same key")));
-                }
+                rewrap.verify(&read.record, &next, &old).await?;
             }
-            let mut next = read.record.clone();
-            next.replace(&target.key, wrapped, now)?;
             self.update_record(read, &next).await
         };
         match written.await {
@@ -314,6 +231,119 @@ impl Store {
             Err(error) => Outcome::Failed(error),
         }
     }
+}
+
+impl Rewrap<'_> {
+    /// The service of the key that wraps afterwards.
+    fn newest(&self) -> &dyn Kms {
+        self.to.unwrap_or(self.kms)
+    }
+
+    // ENV-40, ENV-44
+    async fn begin(&self) -> Result<Progress, Error> {
+        if let Some(to) = self.to {
+            if to.key() == self.kms.key() {
+                return Err(Error::Misuse(
+                    "another key; of the same one versions are wrapped anew",
+                ));
+            }
+            if to.is_public_key() || self.kms.is_public_key() {
+                return Err(Error::Misuse("keys that only their service wraps with"));
+            }
+        }
+        let key = self.newest().key().clone();
+        let target = KeyId { key, version: self.newest().version().await? };
+        Ok(Progress::begin(target, self.to.map(|_| self.kms.key())))
+    }
+
+    async fn ask(
+        &self,
+        wraps: &[(Wrapped, WrapBinding)],
+    ) -> Result<Vec<Result<Wrapped, KmsError>>, Error> {
+        if wraps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(to) = self.to else { return Ok(self.kms.rewrap(wraps).await?) };
+        // ENV-44
+        let answers = wraps.iter().map(|(wrapped, binding)| async {
+            let dek = self.kms.unwrap(wrapped, binding).await?;
+            to.wrap(&dek, binding).await
+        });
+        let answers = stream::iter(answers.collect::<Vec<_>>()).buffered(CONCURRENT);
+        let answers: Vec<_> = answers.collect().await;
+        match answers.first() {
+            // Services that do nothing at all end the run.
+            Some(Err(first)) if answers.iter().all(is_put_off) => Err(first.clone().into()),
+            _ => Ok(answers),
+        }
+    }
+
+    /// The record with `wrapped` in the place of the slot that it stands for.
+    // ENV-26, ENV-44
+    fn replaced(
+        &self,
+        record: &KeyRecord,
+        wrapped: Wrapped,
+        now: Timestamp,
+    ) -> Result<KeyRecord, Error> {
+        if self.to.is_some() && wrapped.is_public_key() {
+            return Err(Error::Kms(KmsError::Answer("a wrap that not everyone can make")));
+        }
+        let mut next = record.clone();
+        let mut place = self.kms.key().clone();
+        if self.to.is_some() && record.slot(&wrapped.key).is_some() {
+            next.remove(&place)?;
+            place = wrapped.key.clone();
+        }
+        next.replace(&place, wrapped, now)?;
+        Ok(next)
+    }
+
+    /// Compares what was wrapped before, with `old` and with the key that wraps afterwards where
+    /// the record had a slot of it, and what is wrapped now.
+    async fn verify(
+        &self,
+        record: &KeyRecord,
+        next: &KeyRecord,
+        old: &Wrapped,
+    ) -> Result<(), Error> {
+        let (binding, newest) = (record.binding(), self.newest());
+        let before = self.kms.unwrap(old, binding).await?;
+        let slots =
+            [record.slot(newest.key()).filter(|_| self.to.is_some()), next.slot(newest.key())];
+        for slot in slots.into_iter().flatten() {
+            let other = newest.unwrap(slot.wrapped(), binding).await?;
+            if !equal(before.expose(), other.expose()) {
+                return Err(Error::Kms(KmsError::Answer("a wrap of the same key")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What becomes of a record that was read: at once, or after the service was asked for the
+    /// wrap that stands in the place of this one.
+    fn sort(&self, target: &KeyId, record: &KeyRecord) -> Result<Wrapped, Outcome> {
+        if self.only.is_some_and(|only| !only(record)) {
+            return Err(Outcome::Excluded);
+        }
+        let is_current = |key: &KeyRef| {
+            record.slot(key).is_some_and(|slot| slot.wrapped().version == target.version)
+        };
+        match (record.slot(self.kms.key()), self.to) {
+            (None, Some(to)) if is_current(to.key()) => Err(Outcome::Current),
+            (None, _) => Err(Outcome::Excluded),
+            (Some(_), None) if is_current(self.kms.key()) => Err(Outcome::Current),
+            // ENV-44: the slot that comes of it would be opened without a signature.
+            (Some(slot), Some(_)) if slot.wrapped().is_public_key() => {
+                Err(Outcome::Failed(Error::Sealer))
+            }
+            (Some(slot), _) => Ok(slot.wrapped().clone()),
+        }
+    }
+}
+
+fn is_put_off(answer: &Result<Wrapped, KmsError>) -> bool {
+    answer.as_ref().is_err_and(KmsError::is_temporary)
 }
 
 enum Sorted {
@@ -337,11 +367,11 @@ fn sort(
     if record.binding().object() != object {
         return Sorted::Done(Outcome::Failed(Error::Open));
     }
-    let slot = record.slot(&target.key).filter(|_| rewrap.only.is_none_or(|only| only(record)));
-    let Some(slot) = slot else { return Sorted::Done(Outcome::Excluded) };
-    if slot.wrapped().version == target.version {
-        return Sorted::Done(Outcome::Current);
+    match rewrap.sort(target, record) {
+        Ok(wrapped) => {
+            let wrap = (wrapped, *record.binding());
+            Sorted::Stale(Box::new(Stale { read, wrap }))
+        }
+        Err(outcome) => Sorted::Done(outcome),
     }
-    let wrap = (slot.wrapped().clone(), *record.binding());
-    Sorted::Stale(Box::new(Stale { read, wrap }))
 }

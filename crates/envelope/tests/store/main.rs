@@ -10,7 +10,9 @@ mod cache;
 mod conformance;
 mod faults;
 mod keep;
+mod moved;
 mod probe;
+
 mod rewrap;
 mod rotation;
 #[path = "../api/support.rs"]
