@@ -35,4 +35,4 @@ pub use aws::{AwsCredentials, AwsKms, AwsSettings};
 pub use http::HttpSettings;
 pub use local::KekFile;
 #[cfg(feature = "vault")]
-pub use vault::{VaultKms, VaultSettings, VaultToken};
+pub use vault::{VaultCell, VaultKms, VaultSettings, VaultToken};

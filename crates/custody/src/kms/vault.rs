@@ -1,12 +1,13 @@
 //! The transit engine of Vault or OpenBao. Specified in docs/spec/kms.md.
 
+mod cell;
 mod settings;
 mod wire;
 
 use core::fmt;
 
 use base64ct::{Base64, Encoding};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::Method;
 use sealwire_envelope::{
     Dek, WrapBinding,
     kms::{KeyRef, KeyVersion, Kms, KmsError, Pending, Provider, Wrapped},
@@ -16,7 +17,8 @@ use super::{
     http::{Answer, Http, Request, body},
     secret_text::SecretText,
 };
-use settings::token;
+pub use cell::VaultCell;
+use settings::headers;
 pub use settings::{VaultSettings, VaultToken};
 use wire::{Item, Metadata, Outcome};
 
@@ -108,7 +110,7 @@ impl VaultKms {
         let mut attempts = self.http.attempts();
         loop {
             let (method, path, body) = (method.clone(), path.clone(), sent.clone());
-            let request = Request { method, path, headers: self.headers().await?, body };
+            let request = Request { method, path, headers: headers(&self.settings).await?, body };
             let asked = self.http.ask(request, attempts.left()).await;
             match asked.and_then(|answer| self.judge(answer)) {
                 Ok(answer) => return Ok(answer),
@@ -124,7 +126,7 @@ impl VaultKms {
             return Ok(answer);
         }
         let key = self.key.key();
-        let errors = wire::errors(&answer.body);
+        let errors = wire::errors(&answer.body).unwrap_or_default();
         Err(match answer.status.as_u16() {
             403 => KmsError::Denied(format!("its policy or token does not allow this with {key}")),
             404 => KmsError::NotFound(key.to_owned()),
@@ -138,21 +140,6 @@ impl VaultKms {
                 wire::refusal(first.unwrap_or_default(), key)
             }),
         })
-    }
-
-    async fn headers(&self) -> Result<HeaderMap, KmsError> {
-        let mut headers = HeaderMap::new();
-        headers
-            .insert(HeaderName::from_static("x-vault-request"), HeaderValue::from_static("true"));
-        headers
-            .insert(HeaderName::from_static("x-vault-token"), token(&self.settings.token).await?);
-        if let Some(namespace) = &self.settings.namespace {
-            let namespace = HeaderValue::from_str(namespace).map_err(|_| {
-                KmsError::Settings("the namespace holds a control character".to_owned())
-            })?;
-            headers.insert(HeaderName::from_static("x-vault-namespace"), namespace);
-        }
-        Ok(headers)
     }
 
     /// What Vault is to be given back, if it is ours at all.

@@ -9,6 +9,7 @@
 #![expect(clippy::disallowed_methods, reason = "real time passes while a service does not answer")]
 
 mod aws;
+mod cell;
 mod contract;
 mod fake;
 mod faults;

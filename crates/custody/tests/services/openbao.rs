@@ -1,6 +1,6 @@
 //! OpenBao, whose transit engine is that of Vault.
 
-use sealwire_custody::kms::{VaultKms, VaultSettings, VaultToken};
+use sealwire_custody::kms::{VaultCell, VaultKms, VaultSettings, VaultToken};
 use sealwire_envelope::kms::{Kms, KmsError};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -145,4 +145,62 @@ async fn a_token_without_rights_is_refused() {
     engine.root(&path, json!({"policy": "path \"none\" { capabilities = [\"read\"] }"})).await;
     assert!(matches!(kms.version().await, Err(KmsError::Denied(_))));
     assert!(matches!(kms.wrap(&dek(7), &w()).await, Err(KmsError::Denied(_))));
+}
+
+/// As docs/kms.md has it, for the anchor of one agent.
+const ANCHOR_POLICY: &str = r#"
+path "secret/data/PATH" { capabilities = ["create", "read", "update"] }
+"#;
+
+/// A value of the KV engine that a server for development has, and a token for it alone.
+async fn cell() -> VaultCell {
+    let engine = Engine::new().await;
+    let path = unique("agents");
+    let policy = ANCHOR_POLICY.replace("PATH", &format!("{path}/anchor"));
+    engine.root(&format!("sys/policies/acl/{path}"), json!({"policy": policy})).await;
+    let made = engine.root("auth/token/create", json!({"policies": [path]})).await;
+    let token = made["auth"]["client_token"].as_str().expect("a token").to_owned();
+    let token = VaultToken::Fixed(Zeroizing::new(token));
+    let mut settings = VaultSettings::new(&engine.address, &format!("{path}/anchor"), token);
+    settings.mount = "secret".to_owned();
+    VaultCell::new(settings).expect("settings")
+}
+
+// KMS-30, KMS-31
+#[tokio::test]
+async fn a_value_changes_from_what_it_is_and_from_nothing_else() {
+    let cell = cell().await;
+    assert_eq!(cell.read().await, Ok((0, None)));
+    assert_eq!(cell.write(1, b"too far").await, Ok(false));
+    assert_eq!(cell.write(0, b"one").await, Ok(true));
+    assert_eq!(cell.read().await, Ok((1, Some(b"one".to_vec()))));
+    for version in [0, 2, u64::MAX] {
+        let refused = cell.write(version, b"two").await;
+        assert!(matches!(refused, Ok(false) | Err(KmsError::Answer(_))), "{version}: {refused:?}");
+    }
+    assert_eq!(cell.read().await, Ok((1, Some(b"one".to_vec()))));
+
+    // Of several at a time one is the next.
+    let (a, b, c) = tokio::join!(cell.write(1, b"a"), cell.write(1, b"b"), cell.write(1, b"c"));
+    let winners = [a, b, c].map(|written| written.expect("an answer"));
+    assert_eq!(winners.into_iter().filter(|written| *written).count(), 1);
+    assert_eq!(cell.read().await.expect("reads").0, 2);
+}
+
+// KMS-30
+#[tokio::test]
+async fn a_value_that_was_deleted_does_not_begin_anew() {
+    let engine = Engine::new().await;
+    let token = VaultToken::Fixed(Zeroizing::new("root".to_owned()));
+    let path = unique("anchor");
+    let mut settings = VaultSettings::new(&engine.address, &path, token);
+    settings.mount = "secret".to_owned();
+    let cell = VaultCell::new(settings).expect("settings");
+    assert_eq!(cell.write(0, b"one").await, Ok(true));
+    let Engine { address, client, .. } = &engine;
+    let request = client.delete(format!("{address}/v1/secret/data/{path}"));
+    ask(request.header("x-vault-token", "root")).await;
+    let deleted = cell.read().await.expect_err("deleted");
+    assert!(deleted.to_string().contains("was deleted; undelete it"), "{deleted}");
+    assert_eq!(cell.write(0, b"one").await, Ok(false));
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 use std::{fs::File, io::Read, path::PathBuf};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sealwire_envelope::kms::KmsError;
 use zeroize::Zeroizing;
 
@@ -55,6 +55,15 @@ impl VaultSettings {
 
     /// The name by which wraps refer to the key: `transit/agents`.
     pub(super) fn key_name(&self) -> Result<String, KmsError> {
+        self.name([&*self.key])
+    }
+
+    /// The name of a value, whose place may be as deep as folders are: `secret/agents/alice`.
+    pub(super) fn value_name(&self) -> Result<String, KmsError> {
+        self.name(self.key.split('/'))
+    }
+
+    fn name<'a>(&self, key: impl IntoIterator<Item = &'a str>) -> Result<String, KmsError> {
         let is_segment = |text: &str| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
             text.bytes().all(plain) && !text.bytes().all(|byte| byte == b'.')
@@ -62,7 +71,7 @@ impl VaultSettings {
         let namespace = self.namespace.as_deref().map(|name| name.trim_end_matches('/'));
         let parts = namespace.into_iter().chain([self.mount.as_str()]);
         if !parts.into_iter().flat_map(|part| part.split('/')).all(is_segment)
-            || !is_segment(&self.key)
+            || !key.into_iter().all(is_segment)
         {
             return Err(KmsError::Settings(
                 "names of Vault are letters, digits, hyphens, dots and underscores".to_owned(),
@@ -82,8 +91,23 @@ impl fmt::Debug for VaultToken {
     }
 }
 
+/// What every request has.
+// KMS-7
+pub(super) async fn headers(settings: &VaultSettings) -> Result<HeaderMap, KmsError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(HeaderName::from_static("x-vault-request"), HeaderValue::from_static("true"));
+    headers.insert(HeaderName::from_static("x-vault-token"), token(&settings.token).await?);
+    if let Some(namespace) = &settings.namespace {
+        let namespace = HeaderValue::from_str(namespace).map_err(|_| {
+            KmsError::Settings("the namespace holds a control character".to_owned())
+        })?;
+        headers.insert(HeaderName::from_static("x-vault-namespace"), namespace);
+    }
+    Ok(headers)
+}
+
 /// The token of now, as it stands in a request.
-pub(super) async fn token(token: &VaultToken) -> Result<HeaderValue, KmsError> {
+async fn token(token: &VaultToken) -> Result<HeaderValue, KmsError> {
     let text = match token {
         VaultToken::Fixed(text) => text.clone(),
         VaultToken::File(path) => {

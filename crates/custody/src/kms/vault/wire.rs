@@ -123,9 +123,9 @@ pub(super) fn batch(body: &[u8]) -> Result<Vec<Outcome>, KmsError> {
     data(body).map(|Outcomes { batch_results }| batch_results)
 }
 
-/// The reasons of a refusal.
-pub(super) fn errors(body: &[u8]) -> Vec<String> {
-    serde_json::from_slice(body).map(|Refusal { errors }| errors).unwrap_or_default()
+/// The reasons of a refusal; `None` for what is none.
+pub(super) fn errors(body: &[u8]) -> Option<Vec<String>> {
+    serde_json::from_slice(body).map(|Refusal { errors }| errors).ok()
 }
 
 /// What a reason means. None is passed on: it might quote what was sent.
