@@ -64,6 +64,12 @@ impl Label {
     pub const STATE_KEY_SEAL: Self = Self("sealwire/v1/state/key/seal");
     /// Signature over the sealed state key.
     pub const STATE_KEY_SIGN: Self = Self("sealwire/v1/state/key/sign");
+    /// Sealing of the agent's share of a state key that a key service guards too.
+    pub const STATE_WRAPPED_SEAL: Self = Self("sealwire/v1/state/wrapped/seal");
+    /// Signature over the file of such a state key.
+    pub const STATE_WRAPPED_SIGN: Self = Self("sealwire/v1/state/wrapped/sign");
+    /// Such a state key, from its two shares.
+    pub const STATE_WRAPPED_KEY: Self = Self("sealwire/v1/state/wrapped/key");
     /// Key under which the rows of stored state are sealed.
     pub const STATE_ROW_KEY: Self = Self("sealwire/v1/state/row/key");
     /// Associated data of a row.
@@ -109,7 +115,7 @@ impl Label {
     pub const ENVELOPE_CHECKPOINT: Self = Self("sealwire/v1/envelope/checkpoint");
 
     /// Every label, for the test that they are distinct.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 48] = [
         Self::CARD,
         Self::SCORE,
         Self::NOISE_PROLOGUE,
@@ -134,6 +140,9 @@ impl Label {
         Self::RATCHET_SESSION_ID,
         Self::STATE_KEY_SEAL,
         Self::STATE_KEY_SIGN,
+        Self::STATE_WRAPPED_SEAL,
+        Self::STATE_WRAPPED_SIGN,
+        Self::STATE_WRAPPED_KEY,
         Self::STATE_ROW_KEY,
         Self::STATE_ROW,
         Self::STATE_GENERATION_KEY,

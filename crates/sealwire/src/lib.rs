@@ -169,6 +169,8 @@
 //! - `sqlite` (default): [`store`] in SQLite, which is built from its C source. Without it state
 //!   lives in memory.
 //! - `relay`: [`delivery`] through a relay, over HTTP and WebSocket.
+//! - `envelope`: objects at rest, and states in [`store`] that take a key service to open.
+//! - `vault`, `aws`: key services in [`custody`]; `vault` also the anchor of a state there.
 //!
 //! # Security
 //!
@@ -211,6 +213,7 @@
 //! - [`ratchet`]: prekeys, agreement with a peer that is offline, and the Double Ratchet
 //! - [`hybrid`]: X-Wing and sealing to a public key
 //! - [`custody`]: where keys live
+//! - `envelope` (feature `envelope`): objects at rest, sealed under keys that a key service wraps
 //! - `relay` (feature `relay`): what a relay is asked, and the client that asks it
 #![forbid(unsafe_code)]
 
@@ -253,6 +256,8 @@ pub use policy::{
 
 pub use sealwire_core as core;
 pub use sealwire_custody as custody;
+#[cfg(feature = "envelope")]
+pub use sealwire_envelope as envelope;
 pub use sealwire_hybrid as hybrid;
 pub use sealwire_identity as identity;
 pub use sealwire_noise as noise;

@@ -27,13 +27,19 @@ mod memory;
 mod seal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "envelope")]
+mod wrapped;
 
 use core::fmt;
 
 use zeroize::Zeroizing;
 
+#[cfg(feature = "vault")]
+pub use self::anchor::VaultAnchor;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Options, SqliteStore};
+#[cfg(feature = "envelope")]
+pub use self::wrapped::WrappedStateKey;
 pub use self::{
     anchor::{Anchor, AnchorState, FileAnchor, MemoryAnchor},
     error::{Damage, Error},

@@ -1,5 +1,8 @@
 //! What an anchor is: the newest generation, kept where a restored state does not reach.
 
+#[cfg(feature = "vault")]
+mod vault;
+
 use core::fmt;
 use std::{
     fs, io,
@@ -13,6 +16,8 @@ use sealwire_core::{
 };
 use sealwire_custody::atomic::{self, FileLock};
 
+#[cfg(feature = "vault")]
+pub use self::vault::VaultAnchor;
 use super::Error;
 
 /// The newest generation of a state.

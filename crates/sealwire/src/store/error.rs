@@ -71,6 +71,9 @@ pub enum Error {
     /// The anchor cannot be used.
     #[error("the anchor of the state: {0}")]
     Anchor(String),
+    /// The anchor cannot be reached now. What was committed is stored, and nothing of it has left.
+    #[error("the anchor of the state cannot be used now: {0}")]
+    AnchorUnavailable(String),
     /// An anchor within the directory that it is to guard.
     #[error(
         "the anchor {} is within the state directory and would be restored with it; put it \
@@ -100,6 +103,49 @@ pub enum Error {
     OtherKey {
         /// The state directory.
         path: PathBuf,
+    },
+    /// A key service guards the state too, and none was given.
+    #[error(
+        "the state in {} is wrapped by the key {key} and was opened without it; name that key",
+        path.display()
+    )]
+    KmsMissing {
+        /// The state directory.
+        path: PathBuf,
+        /// The key that it needs.
+        key: String,
+    },
+    /// No key service guards the state so far, and one was given.
+    #[error(
+        "the state in {} was kept without a key service so far; say that it is to have one from \
+         now on",
+        path.display()
+    )]
+    KmsNew {
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// The key service has another key than the one that guards the state.
+    #[error(
+        "the state in {} is wrapped by the key {key}, and not by {given}",
+        path.display()
+    )]
+    OtherKms {
+        /// The state directory.
+        path: PathBuf,
+        /// The key that it needs.
+        key: String,
+        /// The key that was given.
+        given: String,
+    },
+    /// The key service did not do what it was asked. Nothing has changed.
+    #[cfg(feature = "envelope")]
+    #[error("the key of the state in {}: {cause}", path.display())]
+    Kms {
+        /// The state directory.
+        path: PathBuf,
+        /// Why.
+        cause: sealwire_envelope::kms::KmsError,
     },
     /// The disk is full. Nothing of the commit was stored.
     #[error("the disk is full, and the state in {} is as it was before", path.display())]
@@ -141,6 +187,19 @@ pub enum Error {
     /// A state that cannot be reached. Please file a bug.
     #[error("internal error, please file a bug: {0}")]
     Unreachable(&'static str),
+}
+
+impl Error {
+    /// Whether the same may do better in a while, with the state opened again: another process
+    /// ends, a key service or an anchor is back.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::InUse { .. } | Self::AnchorUnavailable(_) => true,
+            #[cfg(feature = "envelope")]
+            Self::Kms { cause, .. } => cause.is_temporary(),
+            _ => false,
+        }
+    }
 }
 
 impl From<sealwire_custody::Error> for Error {

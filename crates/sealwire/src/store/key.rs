@@ -11,12 +11,16 @@ use sealwire_core::{
     label::{Context, Label},
     secret::Secret,
 };
+#[cfg(feature = "envelope")]
+use sealwire_envelope::kms::{KeyRef, KmsError};
 use sealwire_hybrid::{OVERHEAD, StoredKey, open_from, seal_to};
 
-const MAGIC: &[u8; 8] = b"sealstat";
+pub(super) const MAGIC: &[u8; 8] = b"sealstat";
 const VERSION: u8 = 1;
-const KEY_LEN: usize = 32;
-const SIGNATURE_LEN: usize = 64;
+/// Of a file that a key service guards too.
+pub(super) const WRAPPED: u8 = 2;
+pub(super) const KEY_LEN: usize = 32;
+pub(super) const SIGNATURE_LEN: usize = 64;
 const SEALED_LEN: usize = KEY_LEN + OVERHEAD;
 
 /// The key under which the state of one agent is sealed. Drawn once, with the state.
@@ -53,6 +57,22 @@ pub enum StateKeyError {
     /// It is not what this agent sealed.
     #[error("the sealed state key was changed")]
     Changed,
+    /// It takes a key service too: `WrappedStateKey` reads it, with feature `envelope`.
+    #[error("the state key is wrapped by a key service too")]
+    Wrapped,
+    /// The key service has another key than the one that wrapped it.
+    #[cfg(feature = "envelope")]
+    #[error("the state key is wrapped by the key {needs}, not by {given}")]
+    OtherKms {
+        /// The key that wrapped it.
+        needs: KeyRef,
+        /// The key that was given.
+        given: KeyRef,
+    },
+    /// The key service did not do what it was asked.
+    #[cfg(feature = "envelope")]
+    #[error(transparent)]
+    Kms(#[from] KmsError),
     /// It is no sealed state key, or not a whole one.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -110,6 +130,9 @@ impl StateKey {
         if reader.array()? != MAGIC {
             return Err(reader.error(DecodeReason::Invalid("not a sealed state key")).into());
         }
+        if reader.rest().first() == Some(&WRAPPED) {
+            return Err(StateKeyError::Wrapped);
+        }
         reader.version(VERSION)?;
         let identity: &[u8; 32] = reader.array()?;
         let kx = KxId::new(reader.u32()?)
@@ -135,7 +158,7 @@ impl StateKey {
         Ok(Self(Secret::from_slice(&key)?))
     }
 
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", test))]
     pub(super) fn expose(&self) -> &[u8; KEY_LEN] {
         self.0.expose()
     }
@@ -249,7 +272,8 @@ mod tests {
         };
         for (bytes, sentence) in [
             (changed(0, b'x'), "state key: not a sealed state key"),
-            (changed(8, 2), "state key: unknown version 2; a newer release may read it"),
+            (changed(8, 2), "the state key is wrapped by a key service too"),
+            (changed(8, 3), "state key: unknown version 3; a newer release may read it"),
             (changed(9, !sealed()[9]), "the state key is sealed to another agent"),
             (no_number, "state key: key numbers begin at 1"),
             (changed(60, !sealed()[60]), "the sealed state key was changed"),

@@ -2,9 +2,12 @@
 
 mod creation;
 mod database;
+mod key_file;
 mod migration;
 mod queue;
 mod verify;
+#[cfg(feature = "envelope")]
+mod wrapped;
 mod writer;
 
 use core::fmt;
@@ -21,13 +24,14 @@ use sealwire_custody::{atomic, system_rng};
 
 use self::{
     database::{Database, StoredRow},
+    key_file::{Candidate, KeyFiles},
     migration::{LADDER, Ladder},
     queue::Queue,
     writer::{Prepared, Revisions, Writer},
 };
 use super::{
-    Anchor, Change, Damage, Error, Protection, Range, Row, RowKey, StateKey, StateKeyError, Status,
-    Store, Table, Value,
+    Anchor, Change, Damage, Error, Protection, Range, Row, RowKey, StateKey, Status, Store, Table,
+    Value,
     seal::{Keys, Place},
 };
 use crate::{Committed, Effects};
@@ -35,7 +39,6 @@ use crate::{Committed, Effects};
 /// Names within the state directory.
 // STA-6
 const DATABASE: &str = "state.db";
-const KEY: &str = "state.key";
 const LOCK: &str = "lock";
 
 /// How a state is opened.
@@ -138,35 +141,24 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`Error::InUse`], [`Error::Damaged`], [`Error::RolledBack`], [`Error::AnchorMissing`],
-    /// [`Error::AnchorNew`], [`Error::UnknownSchema`], [`Error::OtherKey`], and what reading and
-    /// writing give. A state that is refused is left as it is.
-    // STA-7
+    /// [`Error::AnchorNew`], [`Error::KmsMissing`], [`Error::UnknownSchema`], [`Error::OtherKey`],
+    /// and what reading and writing give. A state that is refused is left as it is.
+    // STA-7, STA-22
     pub fn open(
         directory: impl AsRef<Path>,
         keys: &dyn KeyStore,
         options: Options,
     ) -> Result<Self, Error> {
         let (directory, claim) = claim(directory.as_ref())?;
-        let path = directory.join(KEY);
-        let exists = is_there(&directory.join(DATABASE))?;
-        let key = match fs::read(&path) {
-            Ok(bytes) => StateKey::open(keys, &bytes).map_err(|error| match error {
-                StateKeyError::OtherAgent => Error::OtherKey { path: directory.clone() },
-                StateKeyError::Core(error) => error.into(),
-                StateKeyError::Changed | StateKeyError::Decode(_) => {
-                    Error::Damaged { path: directory.clone(), what: Damage::KeyFile }
-                }
-            })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !exists => {
-                let key = StateKey::generate(&mut system_rng())?;
-                atomic::create_atomic(&path, &key.seal(keys, &mut system_rng())?, 0o600)?;
+        let key = match KeyFiles::read(&directory)? {
+            Some(files) => {
+                let open = |bytes: &Vec<u8>| Candidate::own(&directory, keys, bytes);
+                files.settle(open(&files.current), files.next.as_ref().map(open))?
+            }
+            None => {
+                let (key, file) = key_file::draw(keys)?;
+                key_file::create(&directory, &file)?;
                 key
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::Damaged { path: directory, what: Damage::KeyFile });
-            }
-            Err(cause) => {
-                return Err(sealwire_custody::Error::Io { action: "read", path, cause }.into());
             }
         };
         Self::open_claimed(directory, claim, &key, options, &LADDER)

@@ -23,11 +23,11 @@ const DIRECTORY: &str = "SEALWIRE_TEST_CRASH";
 /// The commits of the process that is killed.
 const COMMITS: u32 = 3;
 /// More system calls of one kind than it makes.
-const MOST_CALLS: usize = 120;
+pub(crate) const MOST_CALLS: usize = 120;
 
 /// Whether the tests of this file were asked for. Says so once when they were not, to stderr
 /// itself: what a test prints is shown only when it fails.
-fn enabled() -> bool {
+pub(crate) fn enabled() -> bool {
     static SAY: Once = Once::new();
     let enabled =
         env::var_os("SEALWIRE_STRACE").is_some_and(|value| value == "1" || value == "all");
@@ -93,17 +93,26 @@ fn newest(store: &SqliteStore) -> (u32, Vec<u32>) {
     (sessions.first().copied().unwrap_or_default(), sessions)
 }
 
-/// Runs the process on `home` under strace, with this fault.
-fn inject(home: &Path, fault: &str) -> Output {
+/// Runs the process on `home` under strace, with this fault: a test, which finds in `variable`
+/// where it is to work and in another one what.
+pub(crate) fn inject(
+    home: &Path,
+    fault: &str,
+    (test, variable): (&str, &str),
+    argument: &str,
+) -> Output {
     let (calls, _) = fault.split_once(':').expect("system calls and what befalls them");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
     strace.args(["-e", &format!("inject={fault}"), "--"]);
     strace.arg(env::current_exe().expect("this test"));
-    strace.args(["crash::child", "--exact", "--nocapture", "--test-threads=1"]);
-    strace.env(DIRECTORY, home).env_remove("SEALWIRE_STRACE").stdin(Stdio::null());
+    strace.args([test, "--exact", "--nocapture", "--test-threads=1"]);
+    strace.env(variable, home).env("SEALWIRE_TEST_NUMBER", argument);
+    strace.env_remove("SEALWIRE_STRACE").stdin(Stdio::null());
     strace.output().expect("strace runs; it is in the Debian package of that name")
 }
+
+const CHILD: (&str, &str) = ("crash::child", DIRECTORY);
 
 /// The number of the last step whose message has left.
 fn last_sent(output: &Output) -> Option<u32> {
@@ -128,7 +137,7 @@ fn survives(home: &Path, sent: Option<u32>, what: &str) -> u32 {
     steps
 }
 
-const CALLS: [&str; 7] = [
+pub(crate) const CALLS: [&str; 7] = [
     "write,pwrite64",
     "fsync,fdatasync",
     "ftruncate",
@@ -153,7 +162,7 @@ fn a_process_killed_while_it_commits_leaves_whole_steps() {
             store.commit(step(0)).map(drop).expect("stored");
             drop(store);
             let what = format!("{calls}:signal=SIGKILL:when={when}");
-            let output = inject(home.path(), &what);
+            let output = inject(home.path(), &what, CHILD, "");
             if output.status.success() {
                 break;
             }
@@ -178,7 +187,7 @@ fn a_process_killed_while_it_makes_a_state_leaves_none_or_a_whole_one() {
         for when in 1..=MOST_CALLS {
             let home = tempfile::tempdir().expect("directory");
             let what = format!("{calls}:signal=SIGKILL:when={when}");
-            let output = inject(home.path(), &what);
+            let output = inject(home.path(), &what, CHILD, "");
             if output.status.success() {
                 break;
             }
@@ -215,7 +224,7 @@ fn a_disk_that_fails_is_named_and_nothing_is_ahead_of_it() {
             store.commit(step(0)).map(drop).expect("stored");
             drop(store);
             let what = format!("{fault}:when={when}");
-            let output = inject(home.path(), &what);
+            let output = inject(home.path(), &what, CHILD, "");
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             assert!(!said.contains("panicked"), "{what}: {said}");
             if !said.contains("failed: ") && last_sent(&output) == Some(COMMITS) {

@@ -14,3 +14,7 @@ mod damage;
 mod model;
 #[cfg(feature = "sqlite")]
 mod processes;
+#[cfg(all(feature = "vault", feature = "sqlite"))]
+mod vault;
+#[cfg(all(feature = "envelope", feature = "sqlite"))]
+mod wrapped;

@@ -86,6 +86,19 @@ pub(super) fn migrate(
     Ok(newest)
 }
 
+/// Seals a state under another key. Gives the keys of that.
+// STA-23
+#[cfg(feature = "envelope")]
+pub(super) fn rekey(writer: &mut Writer, keys: &Keys, key: &StateKey) -> Result<Keys, Error> {
+    let after = keys.of_schema(key, keys.schema())?;
+    writer.advance(&after, |transaction, next| {
+        let describe = "UPDATE description SET value = ?1 WHERE name = 'check'";
+        transaction.execute(describe, [after.check_value()])?;
+        reseal(transaction, [keys, &after], next, &[])
+    })?;
+    Ok(after)
+}
+
 /// Opens and seals each row, one after the other: a state is larger than memory may be.
 fn reseal(
     transaction: &Transaction<'_>,

@@ -64,6 +64,15 @@ pub(super) fn verify(
     }
 }
 
+/// Whether a state is sealed under this key, by its check value alone.
+// STA-9
+pub(super) fn belongs(database: &Database, key: &StateKey) -> Result<bool, Error> {
+    let store: StoreId = database.description::<[u8; STORE_ID_LEN]>("store")?;
+    let check: Vec<u8> = database.description("check")?;
+    // The check value is the same under every schema.
+    Ok(Keys::derive(key, store, 0)?.matches(&check))
+}
+
 /// The sums over all rows, read in the order of the index, so that an index that leads past a
 /// row is seen too.
 // STA-11
