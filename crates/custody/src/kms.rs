@@ -15,18 +15,22 @@
 //!       http                 TLS, no redirect, bounded answer
 //! ```
 
-#[cfg(feature = "aws")]
+#[cfg(feature = "answers")]
+mod answer;
+#[cfg(any(feature = "aws", feature = "hazmat"))]
 mod aws;
-#[cfg(any(feature = "aws", feature = "vault"))]
+#[cfg(feature = "http")]
 mod driver;
-#[cfg(any(feature = "aws", feature = "vault"))]
+#[cfg(feature = "hazmat")]
+pub mod hazmat;
+#[cfg(feature = "http")]
 mod http;
 mod local;
-#[cfg(any(feature = "aws", feature = "vault"))]
+#[cfg(feature = "http")]
 mod retry;
-#[cfg(any(feature = "aws", feature = "vault"))]
+#[cfg(feature = "answers")]
 mod secret_text;
-#[cfg(feature = "vault")]
+#[cfg(any(feature = "hazmat", feature = "vault"))]
 mod vault;
 
 #[cfg(feature = "aws")]

@@ -59,6 +59,7 @@
 //!   errors.
 //! - `vault`: [`kms`] has a provider for Vault and OpenBao.
 //! - `aws`: [`kms`] has a provider for AWS KMS.
+//! - `hazmat`: what these make of answers, without a service; for fuzzing only.
 //!
 //! # Security
 //!

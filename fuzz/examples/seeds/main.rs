@@ -2,6 +2,7 @@
 //! almost that. The same in every run: `cargo run --example seeds` after a change of format.
 
 mod envelope;
+mod kms;
 
 use std::{error::Error, fs, io, path::Path, sync::Arc};
 
@@ -71,6 +72,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     envelope::objects()?;
     envelope::keys()?;
     envelope::audit(&alice)?;
+    kms::vault()?;
+    kms::aws()?;
     Ok(())
 }
 

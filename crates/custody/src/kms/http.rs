@@ -4,19 +4,18 @@ use core::{error::Error as StdError, time::Duration};
 use std::{io, net::IpAddr};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header::RETRY_AFTER};
+use http::{HeaderMap, Method, header::RETRY_AFTER};
 use reqwest::{Certificate, Client, ClientBuilder, Url, redirect::Policy, tls::Version};
 use sealwire_envelope::kms::KmsError;
 use zeroize::Zeroizing;
 
-use super::retry::Attempts;
+use super::{
+    answer::{Answer, retry_after},
+    retry::Attempts,
+};
 
 /// The longest answer, in bytes: that to a batch is the longest.
 const MAX_ANSWER_LEN: usize = 64 * 1024;
-/// The longest that a service's own word keeps us away. It may say anything, and a time without
-/// end is no answer.
-const MAX_TOLD: Duration = Duration::from_secs(60);
-
 /// How a key service is called.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -57,14 +56,6 @@ pub(super) struct Request {
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-}
-
-/// What came back. Its body may hold a data key.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Zeroizing<Vec<u8>>,
-    /// How long the service wants to be left alone.
-    pub(super) retry_after: Option<Duration>,
 }
 
 /// A body that is wiped when its last holder lets go of it.
@@ -114,8 +105,7 @@ impl Http {
         let request = self.client.request(method, url).headers(headers).body(body);
         let sent = request.timeout(self.answer.min(left)).send().await;
         let mut response = sent.map_err(|error| self.judge(error))?;
-        let retry_after = response.headers().get(RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(retry_after);
         let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER_LEN));
         while let Some(part) = response.chunk().await.map_err(|error| self.judge(error))? {
             if part.len() > MAX_ANSWER_LEN.saturating_sub(body.len()) {
@@ -123,7 +113,6 @@ impl Http {
             }
             body.extend_from_slice(&part);
         }
-        let retry_after = retry_after.map(|secs| Duration::from_secs(secs).min(MAX_TOLD));
         Ok(Answer { status: response.status(), body, retry_after })
     }
 
@@ -143,21 +132,6 @@ impl Http {
             return KmsError::Unavailable(format!("{} cannot be reached", self.base.authority()));
         }
         KmsError::Unavailable("the connection broke before the answer was whole".to_owned())
-    }
-}
-
-impl Answer {
-    /// What a status says that means the same of every service.
-    pub(super) fn refusal(&self) -> Option<KmsError> {
-        match self.status.as_u16() {
-            429 => Some(KmsError::Throttled(self.retry_after)),
-            503 if self.retry_after.is_some() => Some(KmsError::Throttled(self.retry_after)),
-            code @ (408 | 500..=599) => {
-                Some(KmsError::Unavailable(format!("it answered with status {code}")))
-            }
-            300..=399 => Some(KmsError::Answer("it leads to another address")),
-            _ => None,
-        }
     }
 }
 
@@ -246,29 +220,5 @@ mod tests {
             let refused = Http::new("https://vault.example", &settings).expect_err("refused");
             assert!(matches!(refused, KmsError::Settings(_)), "{refused}");
         }
-    }
-
-    #[test]
-    fn statuses_that_mean_the_same_everywhere() {
-        let told = Some(Duration::from_secs(3));
-        for (status, retry_after, temporary) in
-            [(429, None, true), (429, told, true), (503, told, true), (500, None, true)]
-        {
-            let status = StatusCode::from_u16(status).expect("a status");
-            let answer = Answer { status, body: Zeroizing::default(), retry_after };
-            let refusal = answer.refusal().expect("a refusal");
-            assert_eq!(refusal.is_temporary(), temporary, "{status}");
-            if retry_after.is_some() {
-                assert_eq!(refusal, KmsError::Throttled(told));
-            }
-        }
-        let answer = |code| Answer {
-            status: StatusCode::from_u16(code).expect("a status"),
-            body: Zeroizing::default(),
-            retry_after: None,
-        };
-        assert!(matches!(answer(307).refusal(), Some(KmsError::Answer(_))));
-        assert_eq!(answer(200).refusal(), None);
-        assert_eq!(answer(400).refusal(), None);
     }
 }

@@ -9,10 +9,13 @@ use sealwire_envelope::kms::KmsError;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    answer::{data, errors},
     settings::{VaultSettings, headers},
-    wire,
 };
-use crate::kms::http::{Answer, Http, Request};
+use crate::kms::{
+    answer::Answer,
+    http::{Http, Request},
+};
 
 /// The longest value, in bytes. What is kept here is a number and a hash.
 const MAX_LEN: usize = 1024;
@@ -107,18 +110,18 @@ impl VaultCell {
             return self.absent(&answer);
         }
         let answer = self.judge(answer)?;
-        let Found { data, metadata } = wire::data(&answer.body)?;
-        let value = data.ok_or(KmsError::Answer(DELETED))?.value;
+        let Found { data: found, metadata } = data(&answer.body)?;
+        let value = found.ok_or(KmsError::Answer(DELETED))?.value;
         let malformed = |_| KmsError::Answer("the value is not one that was written here");
         Ok((metadata.version, Some(Base64::decode_vec(&value).map_err(malformed)?)))
     }
 
     /// A value that was never written, one that was deleted, or an engine that is not there.
     fn absent(&self, answer: &Answer) -> Result<(u64, Option<Vec<u8>>), KmsError> {
-        if wire::data::<Found>(&answer.body).is_ok() {
+        if data::<Found>(&answer.body).is_ok() {
             return Err(KmsError::Answer(DELETED));
         }
-        match wire::errors(&answer.body) {
+        match errors(&answer.body) {
             Some(errors) if errors.is_empty() => Ok((0, None)),
             _ => Err(KmsError::NotFound(self.name.clone())),
         }
@@ -135,13 +138,13 @@ impl VaultCell {
         let body = serde_json::to_vec(&written)
             .map_err(|_| KmsError::Answer("the request has no form in JSON"))?;
         let answer = self.ask(Method::POST, Bytes::from(body), left).await?;
-        let errors = wire::errors(&answer.body).unwrap_or_default();
+        let errors = errors(&answer.body).unwrap_or_default();
         let refused = answer.status.as_u16() == 400;
         if refused && errors.iter().any(|error| error.contains("check-and-set parameter")) {
             return Ok(false);
         }
         let answer = self.judge(answer)?;
-        let Version { version } = wire::data(&answer.body)?;
+        let Version { version } = data(&answer.body)?;
         match cas.checked_add(1) == Some(version) {
             true => Ok(true),
             false => Err(KmsError::Answer("it wrote another version than it was asked for")),

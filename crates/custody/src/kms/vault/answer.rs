@@ -1,53 +1,127 @@
-//! What is said to Vault and what it says.
+//! What Vault says.
 
 use base64ct::{Base64, Encoding};
 use sealwire_envelope::{
     Dek,
-    kms::{KeyVersion, KmsError},
+    kms::{KeyRef, KeyVersion, KmsError, Wrapped},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use zeroize::Zeroizing;
+use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::kms::secret_text::SecretText;
+use crate::kms::{answer::Answer, secret_text::SecretText};
 
-/// Room for one item as JSON, so that the buffer is not moved while it holds a data key.
-const ITEM_LEN: usize = 1024;
 /// A nonce of 12 bytes, the data key, a tag: the shortest that a cipher here gives.
 const MIN_CIPHERTEXT_LEN: usize = 12 + Dek::LEN + 16;
 /// The longest ciphertext, in base64: of these ciphers none comes near.
-const MAX_CIPHERTEXT_LEN: usize = 256;
+pub(super) const MAX_CIPHERTEXT_LEN: usize = 256;
 /// Ciphers with associated data.
 const ALGORITHMS: [&str; 4] =
     ["aes128-gcm96", "aes256-gcm96", "chacha20-poly1305", "xchacha20-poly1305"];
 
-/// One of a batch.
-#[derive(Serialize)]
-pub(super) struct Item {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plaintext: Option<SecretText>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ciphertext: Option<String>,
-    context: String,
+/// A key, which takes the answers that are about it.
+pub(in crate::kms) struct Key {
+    pub(in crate::kms) name: KeyRef,
+    /// How it encrypts, as Vault names it.
+    pub(in crate::kms) algorithm: String,
 }
 
-impl Item {
-    pub(super) const fn plaintext(plaintext: SecretText, context: String) -> Self {
-        Self { plaintext: Some(plaintext), ciphertext: None, context }
+impl Key {
+    /// An answer that holds something, or what it refuses.
+    pub(in crate::kms) fn judge(&self, answer: Answer) -> Result<Answer, KmsError> {
+        let is_batch = answer.status == 400 && batch(&answer.body).is_ok();
+        if answer.status.is_success() || is_batch {
+            return Ok(answer);
+        }
+        let key = self.name.key();
+        let errors = errors(&answer.body).unwrap_or_default();
+        Err(match answer.status.as_u16() {
+            403 => KmsError::Denied(format!("its policy or token does not allow this with {key}")),
+            404 => KmsError::NotFound(key.to_owned()),
+            // A standby that has not caught up yet, and ones that do not answer.
+            412 | 472 | 473 => KmsError::Unavailable("it is a standby".to_owned()),
+            503 if errors.iter().any(|error| error.contains("sealed")) => {
+                KmsError::Unavailable("it is sealed".to_owned())
+            }
+            _ => answer.refusal().unwrap_or_else(|| {
+                let first = errors.first().map(String::as_str);
+                refusal(first.unwrap_or_default(), key)
+            }),
+        })
     }
 
-    pub(super) const fn ciphertext(ciphertext: String, context: String) -> Self {
-        Self { plaintext: None, ciphertext: Some(ciphertext), context }
+    pub(in crate::kms) fn described(&self, answer: &Answer) -> Result<Metadata, KmsError> {
+        let metadata: Metadata = data(&answer.body)?;
+        // KMS-11
+        metadata.check(self.name.key())?;
+        Ok(metadata)
+    }
+
+    /// What became of each of `count`.
+    pub(in crate::kms) fn outcomes(
+        &self,
+        answer: &Answer,
+        count: usize,
+    ) -> Result<Vec<Result<Outcome, KmsError>>, KmsError> {
+        let outcomes = batch(&answer.body)?;
+        if outcomes.len() != count {
+            return Err(KmsError::Answer("it has not one result for each wrap"));
+        }
+        let refused = |error: &str| refusal(error, self.name.key());
+        Ok(outcomes
+            .into_iter()
+            .map(|outcome| match outcome.error.as_deref() {
+                None | Some("") => Ok(outcome),
+                Some(error) => Err(refused(error)),
+            })
+            .collect())
+    }
+
+    /// What Vault gave, as it is stored.
+    pub(in crate::kms) fn wrapped(&self, outcome: Outcome) -> Result<Wrapped, KmsError> {
+        let text = outcome.ciphertext.unwrap_or_default();
+        let version = version(&text)?;
+        if outcome.key_version.is_some_and(|told| told != version) {
+            return Err(KmsError::Answer("it names two versions of the key"));
+        }
+        Ok(Wrapped {
+            key: self.name.clone(),
+            version: KeyVersion::new(&version.to_string())?,
+            algorithm: self.algorithm.clone(),
+            ciphertext: text.into_bytes(),
+        })
+    }
+
+    /// What Vault gave instead of `old`.
+    pub(in crate::kms) fn rewrapped(
+        &self,
+        outcome: Result<Outcome, KmsError>,
+        old: &Wrapped,
+    ) -> Result<Wrapped, KmsError> {
+        let new = self.wrapped(outcome.map_err(|error| of_version(error, old))?)?;
+        // KMS-14
+        if number(&new.version) < number(&old.version) {
+            return Err(KmsError::Answer("it rewrapped with an older version of the key"));
+        }
+        Ok(new)
+    }
+
+    /// The data key that Vault gave.
+    pub(in crate::kms) fn unwrapped(
+        outcome: Result<Outcome, KmsError>,
+        wrapped: &Wrapped,
+    ) -> Result<Dek, KmsError> {
+        let outcome = outcome.map_err(|error| of_version(error, wrapped))?;
+        outcome.plaintext.ok_or(KmsError::Answer("it holds no data key"))?.to_dek()
     }
 }
 
-#[derive(Serialize)]
-struct Batch<'a> {
-    batch_input: &'a [Item],
+/// What became of the only one.
+pub(in crate::kms) fn only(outcomes: Vec<Result<Outcome, KmsError>>) -> Result<Outcome, KmsError> {
+    outcomes.into_iter().next().unwrap_or(Err(KmsError::Answer("it has no result")))
 }
 
 /// What became of one.
 #[derive(Deserialize)]
-pub(super) struct Outcome {
+pub(in crate::kms) struct Outcome {
     pub(super) plaintext: Option<SecretText>,
     pub(super) ciphertext: Option<String>,
     pub(super) key_version: Option<u32>,
@@ -71,11 +145,11 @@ struct Refusal {
 
 /// What a key is.
 #[derive(Deserialize)]
-pub(super) struct Metadata {
+pub(in crate::kms) struct Metadata {
     #[serde(rename = "type")]
     pub(super) algorithm: String,
     derived: bool,
-    pub(super) latest_version: u32,
+    pub(in crate::kms) latest_version: u32,
     #[serde(default)]
     soft_deleted: bool,
 }
@@ -86,7 +160,7 @@ impl Metadata {
         if !ALGORITHMS.contains(&self.algorithm.as_str()) {
             return Err(KmsError::Settings(format!(
                 "the key {key} is of the type {}; make one with: type=aes256-gcm96 derived=true",
-                if self.algorithm.len() > 32 { "?" } else { &self.algorithm },
+                if is_name(&self.algorithm) { &self.algorithm } else { "?" },
             )));
         }
         if !self.derived {
@@ -101,14 +175,12 @@ impl Metadata {
     }
 }
 
-/// The body of a request.
-pub(super) fn to_json(items: Option<&[Item]>) -> Result<Zeroizing<Vec<u8>>, KmsError> {
-    let Some(batch_input) = items else { return Ok(Zeroizing::default()) };
-    let room = ITEM_LEN.saturating_mul(batch_input.len().saturating_add(1));
-    let mut json = Zeroizing::new(Vec::with_capacity(room));
-    serde_json::to_writer(&mut *json, &Batch { batch_input })
-        .map_err(|_| KmsError::Answer("the request has no form in JSON"))?;
-    Ok(json)
+/// Whether it can be the type of a key. It is shown to people, and no other word of Vault is.
+// KMS-5
+fn is_name(text: &str) -> bool {
+    let of_a_name =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    text.len() <= 20 && text.bytes().all(of_a_name)
 }
 
 /// What a response is about.
@@ -119,7 +191,7 @@ pub(super) fn data<T: DeserializeOwned>(body: &[u8]) -> Result<T, KmsError> {
 }
 
 /// What became of each of a batch.
-pub(super) fn batch(body: &[u8]) -> Result<Vec<Outcome>, KmsError> {
+fn batch(body: &[u8]) -> Result<Vec<Outcome>, KmsError> {
     data(body).map(|Outcomes { batch_results }| batch_results)
 }
 
@@ -130,7 +202,7 @@ pub(super) fn errors(body: &[u8]) -> Option<Vec<String>> {
 
 /// What a reason means. None is passed on: it might quote what was sent.
 // KMS-5, KMS-13
-pub(super) fn refusal(error: &str, key: &str) -> KmsError {
+fn refusal(error: &str, key: &str) -> KmsError {
     let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
     if says(&["version is too new", "version is disallowed", "too old"]) {
         KmsError::Version(String::new())
@@ -162,8 +234,17 @@ pub(super) fn version(ciphertext: &str) -> Result<u32, KmsError> {
 }
 
 /// For comparing versions of one key: each is a number.
-pub(super) fn number(version: &KeyVersion) -> u32 {
+fn number(version: &KeyVersion) -> u32 {
     version.as_str().parse().unwrap_or_default()
+}
+
+/// Vault does not say which version it has no more; the wrap does.
+// KMS-13
+fn of_version(error: KmsError, wrapped: &Wrapped) -> KmsError {
+    match error {
+        KmsError::Version(_) => KmsError::Version(wrapped.version.as_str().to_owned()),
+        error => error,
+    }
 }
 
 #[cfg(test)]
@@ -242,24 +323,14 @@ mod tests {
         for (name, bad, why) in [
             ("not derived", key("aes256-gcm96", false, false), "derived=true"),
             ("RSA", key("rsa-4096", true, false), "of the type rsa-4096"),
-            ("a long type", key(&"x".repeat(99), true, false), "of the type ?"),
+            ("a name of 20 bytes", key(&"x".repeat(20), true, false), "of the type xxxxx"),
+            ("a name of 21 bytes", key(&"x".repeat(21), true, false), "of the type ?;"),
+            ("what a terminal obeys", key("\x1b[2J", true, false), "of the type ?;"),
+            ("what was sent", key("SfCXPuWMM9qBKM92", true, false), "of the type ?;"),
             ("deleted", key("aes256-gcm96", true, true), "is disabled"),
         ] {
             let error = bad.check("k").expect_err(name).to_string();
             assert!(error.contains(why), "{name}: {error}");
         }
-    }
-
-    #[test]
-    fn a_batch_fits_the_room_that_was_made_for_it() {
-        let dek = Dek::from_unwrapped(&[7; 32]).expect("32 bytes");
-        let mut items =
-            vec![Item::plaintext(SecretText::of_dek(&dek).expect("text"), "c".repeat(200))];
-        items.push(Item::ciphertext("c".repeat(MAX_CIPHERTEXT_LEN * 4 / 3 + 16), "c".repeat(200)));
-        let json = to_json(Some(&items)).expect("JSON");
-        assert!(json.len() <= ITEM_LEN * items.len(), "{}", json.len());
-        assert!(
-            json.capacity() >= ITEM_LEN * items.len() && json.starts_with(b"{\"batch_input\":")
-        );
     }
 }

@@ -1,146 +1,115 @@
-//! What is said to KMS and what it says.
+//! What KMS says.
 
 use core::ops::RangeInclusive;
-use std::collections::BTreeMap;
 
 use base64ct::{Base64, Encoding};
-use sealwire_envelope::{Dek, WrapBinding, kms::KmsError};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use zeroize::Zeroizing;
+use sealwire_envelope::{
+    Dek,
+    kms::{KeyRef, KeyVersion, KmsError, Wrapped},
+};
+use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::kms::{http::Answer, secret_text::SecretText};
+use crate::kms::{answer::Answer, secret_text::SecretText};
 
 /// The algorithm of symmetric keys: AES-256-GCM in a form of AWS's own.
 pub(super) const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
-/// Room for the longest request, so that the buffer is not moved while it holds a data key.
-const REQUEST_LEN: usize = 4096;
 /// The longest ciphertext. AWS gives some 180 bytes for a data key.
-const MAX_CIPHERTEXT_LEN: usize = 1024;
-const POSSIBLE: RangeInclusive<usize> = Dek::LEN..=MAX_CIPHERTEXT_LEN;
+pub(super) const MAX_CIPHERTEXT_LEN: usize = 1024;
+pub(super) const POSSIBLE: RangeInclusive<usize> = Dek::LEN..=MAX_CIPHERTEXT_LEN;
 
-/// W, as pairs of text: what AWS calls an encryption context.
-// KMS-10
-#[derive(Serialize)]
-pub(super) struct Context(BTreeMap<&'static str, String>);
+/// The version of a key whose versions AWS does not tell apart, as in a custom key store.
+pub(in crate::kms) const UNVERSIONED: &str = "unversioned";
 
-impl Context {
-    pub(super) fn of(binding: &WrapBinding) -> Self {
-        Self(binding.to_pairs().into_iter().collect())
+/// A key, which takes the answers that are about it.
+pub(in crate::kms) struct Key {
+    pub(in crate::kms) name: KeyRef,
+}
+
+impl Key {
+    /// An answer that holds something, or what it refuses.
+    pub(in crate::kms) fn judge(&self, answer: Answer) -> Result<Answer, KmsError> {
+        let refused = |answer: &Answer| refusal(answer, self.name.key());
+        if answer.status.is_success() { Ok(answer) } else { Err(refused(&answer)) }
+    }
+
+    /// The version of the key that was described, if it is ours.
+    pub(in crate::kms) fn version_of(
+        &self,
+        metadata: &KeyMetadata,
+    ) -> Result<KeyVersion, KmsError> {
+        metadata.check(self.name.key())?;
+        material(metadata.material.as_deref().unwrap_or(UNVERSIONED))
+    }
+
+    fn wrapped(&self, version: KeyVersion, ciphertext: &str) -> Result<Wrapped, KmsError> {
+        let (key, algorithm) = (self.name.clone(), SYMMETRIC.to_owned());
+        Ok(Wrapped { key, version, algorithm, ciphertext: decoded(ciphertext)? })
+    }
+
+    pub(in crate::kms) fn encrypted(
+        &self,
+        answer: &Answer,
+        version: KeyVersion,
+    ) -> Result<Wrapped, KmsError> {
+        let answer: Encrypted = from_json(&answer.body)?;
+        answer.key.check(self.name.key())?;
+        self.wrapped(version, &answer.ciphertext)
+    }
+
+    pub(in crate::kms) fn decrypted(&self, answer: &Answer) -> Result<Dek, KmsError> {
+        let answer: Decrypted = from_json(&answer.body)?;
+        answer.key.check(self.name.key())?;
+        answer.plaintext.to_dek()
+    }
+
+    /// With the version that the answer names, or with `version`.
+    pub(in crate::kms) fn re_encrypted(
+        &self,
+        answer: &Answer,
+        version: KeyVersion,
+    ) -> Result<Wrapped, KmsError> {
+        let answer: ReEncrypted = from_json(&answer.body)?;
+        answer.key.check(self.name.key())?;
+        let version = answer.material.as_deref().map_or(Ok(version), material)?;
+        self.wrapped(version, &answer.ciphertext)
     }
 }
 
-/// A wrapped key in base64.
-#[derive(Serialize)]
-pub(super) struct Ciphertext<'a>(#[serde(serialize_with = "base64")] &'a [u8]);
-
-impl<'a> Ciphertext<'a> {
-    pub(super) fn of(bytes: &'a [u8]) -> Result<Self, KmsError> {
-        if POSSIBLE.contains(&bytes.len()) { Ok(Self(bytes)) } else { Err(KmsError::Open) }
-    }
-}
-
-fn base64<S: serde::Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&Base64::encode_string(bytes))
+/// A version by the id of key material that AWS gave.
+fn material(id: &str) -> Result<KeyVersion, KmsError> {
+    KeyVersion::new(id).map_err(|_| KmsError::Answer("the id of the key material is no id"))
 }
 
 /// A wrapped key that AWS gave.
-pub(super) fn ciphertext(text: &str) -> Result<Vec<u8>, KmsError> {
+fn decoded(text: &str) -> Result<Vec<u8>, KmsError> {
     let bytes = Base64::decode_vec(text).ok();
     bytes
         .filter(|bytes| POSSIBLE.contains(&bytes.len()))
         .ok_or(KmsError::Answer("a wrap is not base64 of a possible length"))
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Describe<'a> {
-    key_id: &'a str,
-}
-
-pub(super) const fn describe(key_id: &str) -> Describe<'_> {
-    Describe { key_id }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Encrypt<'a> {
-    key_id: &'a str,
-    plaintext: &'a SecretText,
-    encryption_algorithm: &'a str,
-    encryption_context: &'a Context,
-}
-
-pub(super) const fn encrypt<'a>(
-    key_id: &'a str,
-    plaintext: &'a SecretText,
-    encryption_context: &'a Context,
-) -> Encrypt<'a> {
-    Encrypt { key_id, plaintext, encryption_algorithm: SYMMETRIC, encryption_context }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Decrypt<'a> {
-    key_id: &'a str,
-    ciphertext_blob: &'a Ciphertext<'a>,
-    encryption_algorithm: &'a str,
-    encryption_context: &'a Context,
-}
-
-pub(super) const fn decrypt<'a>(
-    key_id: &'a str,
-    ciphertext_blob: &'a Ciphertext<'a>,
-    encryption_context: &'a Context,
-) -> Decrypt<'a> {
-    Decrypt { key_id, ciphertext_blob, encryption_algorithm: SYMMETRIC, encryption_context }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct ReEncrypt<'a> {
-    ciphertext_blob: &'a Ciphertext<'a>,
-    source_key_id: &'a str,
-    source_encryption_context: &'a Context,
-    destination_key_id: &'a str,
-    destination_encryption_context: &'a Context,
-}
-
-pub(super) const fn re_encrypt<'a>(
-    key_id: &'a str,
-    ciphertext_blob: &'a Ciphertext<'a>,
-    context: &'a Context,
-) -> ReEncrypt<'a> {
-    ReEncrypt {
-        ciphertext_blob,
-        source_key_id: key_id,
-        source_encryption_context: context,
-        destination_key_id: key_id,
-        destination_encryption_context: context,
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Described {
-    pub(super) key_metadata: KeyMetadata,
+pub(in crate::kms) struct Described {
+    pub(in crate::kms) key_metadata: KeyMetadata,
 }
 
 /// What a key is.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct KeyMetadata {
+pub(in crate::kms) struct KeyMetadata {
     pub(super) arn: String,
     key_spec: String,
     key_usage: String,
     key_state: String,
     #[serde(rename = "CurrentKeyMaterialId")]
-    pub(super) material: Option<String>,
+    material: Option<String>,
 }
 
 impl KeyMetadata {
     /// Whether it is the key that was asked for, and can wrap.
     // KMS-21
-    pub(super) fn check(&self, arn: &str) -> Result<(), KmsError> {
+    fn check(&self, arn: &str) -> Result<(), KmsError> {
         if self.arn != arn {
             return Err(KmsError::Answer("it describes another key"));
         }
@@ -156,41 +125,41 @@ impl KeyMetadata {
 /// Which key answered.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub(super) struct KeyId(String);
+struct KeyId(String);
 
 impl KeyId {
     // KMS-23
-    pub(super) fn check(&self, arn: &str) -> Result<(), KmsError> {
+    fn check(&self, arn: &str) -> Result<(), KmsError> {
         if self.0 == arn { Ok(()) } else { Err(KmsError::Answer("another key answered")) }
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Encrypted {
+struct Encrypted {
     #[serde(rename = "KeyId")]
-    pub(super) key: KeyId,
+    key: KeyId,
     #[serde(rename = "CiphertextBlob")]
-    pub(super) ciphertext: String,
+    ciphertext: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Decrypted {
+struct Decrypted {
     #[serde(rename = "KeyId")]
-    pub(super) key: KeyId,
-    pub(super) plaintext: SecretText,
+    key: KeyId,
+    plaintext: SecretText,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ReEncrypted {
+struct ReEncrypted {
     #[serde(rename = "KeyId")]
-    pub(super) key: KeyId,
+    key: KeyId,
     #[serde(rename = "CiphertextBlob")]
-    pub(super) ciphertext: String,
+    ciphertext: String,
     #[serde(rename = "DestinationKeyMaterialId")]
-    pub(super) material: Option<String>,
+    material: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -199,21 +168,13 @@ struct Refusal {
     kind: String,
 }
 
-/// The body of a request.
-pub(super) fn to_json(request: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, KmsError> {
-    let mut json = Zeroizing::new(Vec::with_capacity(REQUEST_LEN));
-    serde_json::to_writer(&mut *json, request)
-        .map_err(|_| KmsError::Answer("the request has no form in JSON"))?;
-    Ok(json)
-}
-
-pub(super) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, KmsError> {
+pub(in crate::kms) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, KmsError> {
     serde_json::from_slice(body).map_err(|_| KmsError::Answer("it is not what KMS answers"))
 }
 
 /// What a refusal means. Its words are not passed on: they might quote what was sent.
 // KMS-5, KMS-24
-pub(super) fn refusal(answer: &Answer, key: &str) -> KmsError {
+fn refusal(answer: &Answer, key: &str) -> KmsError {
     let kind = serde_json::from_slice(&answer.body).map(|Refusal { kind }| kind);
     let kind = kind.unwrap_or_default();
     // As `com.amazonaws.kms#DisabledException:https://...`.
@@ -252,7 +213,7 @@ mod tests {
     use super::*;
     use core::time::Duration;
     use http::StatusCode;
-    use sealwire_envelope::ObjectId;
+    use zeroize::Zeroizing;
 
     const ARN: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234";
 
@@ -323,29 +284,15 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_request_fits_its_room() {
-        let binding = WrapBinding::new(ObjectId::from_bytes([7; 16]), "t", b"h").expect("binding");
-        let (context, long) = (Context::of(&binding), vec![0xff; MAX_CIPHERTEXT_LEN]);
-        let name = "k".repeat(sealwire_envelope::kms::KeyRef::MAX_LEN);
-        let ciphertext = Ciphertext::of(&long).expect("possible");
-        let json = to_json(&re_encrypt(&name, &ciphertext, &context)).expect("JSON");
-        assert!(json.len() <= REQUEST_LEN, "{}", json.len());
-        let dek = Dek::from_unwrapped(&[7; 32]).expect("32 bytes");
-        let text = SecretText::of_dek(&dek).expect("text");
-        let json = to_json(&encrypt(&name, &text, &context)).expect("JSON");
-        assert!(json.len() <= REQUEST_LEN && json.capacity() == REQUEST_LEN);
-    }
-
-    #[test]
     fn wraps_of_impossible_lengths_are_refused() {
         for len in [Dek::LEN, 184, MAX_CIPHERTEXT_LEN] {
             let text = Base64::encode_string(&vec![7; len]);
-            assert_eq!(ciphertext(&text), Ok(vec![7; len]));
+            assert_eq!(decoded(&text), Ok(vec![7; len]));
         }
         for bad in [0, Dek::LEN - 1, MAX_CIPHERTEXT_LEN + 1] {
             let text = Base64::encode_string(&vec![7; bad]);
-            assert!(matches!(ciphertext(&text), Err(KmsError::Answer(_))), "{bad}");
+            assert!(matches!(decoded(&text), Err(KmsError::Answer(_))), "{bad}");
         }
-        assert!(matches!(ciphertext("?"), Err(KmsError::Answer(_))));
+        assert!(matches!(decoded("?"), Err(KmsError::Answer(_))));
     }
 }
