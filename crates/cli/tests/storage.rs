@@ -279,7 +279,7 @@ fn nothing_is_sealed_over_what_is_there() {
         again.assert_failed(1, "there is an object of this name already");
     }
     assert_eq!(archive.run(&["open", &place]).stdout, b"the first");
-    assert_eq!(archive.files().len(), files, "and no key record is left of what was not sealed");
+    assert_eq!(archive.files().len(), files, "no key record is left of what was not sealed");
 }
 
 #[test]

@@ -245,7 +245,11 @@ fn can_open(look: &Look) -> String {
 async fn write(object: &StoredObject, args: &Args, output: Output) -> Result<u64, Failure> {
     let mut stop = Stop::new()?;
     driver::survive_file_limit()?;
-    let total = object.len().await?;
+    let stopped = || Failure::other("stopped by a signal");
+    let total = tokio::select! {
+        total = object.len() => total?,
+        () = stop.asked() => return Err(stopped()),
+    };
     let range = match &args.range {
         Some(range) if range.start > total => {
             let message = format!("the object has {total} bytes, and the range begins behind them");
@@ -264,7 +268,7 @@ async fn write(object: &StoredObject, args: &Args, output: Output) -> Result<u64
     let mut writer = Meter::new(writer, Transfer::start(output, Some(length), typed));
     let copied = tokio::select! {
         copied = copy(object, range, &mut writer) => copied.map_err(Failure::from),
-        () = stop.asked() => Err(Failure::other("stopped by a signal")),
+        () = stop.asked() => Err(stopped()),
     };
     let printed = writer.bytes();
     match (copied, out) {

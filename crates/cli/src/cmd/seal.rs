@@ -83,8 +83,8 @@ struct Sealed {
 
 impl fmt::Display for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { object, bytes, chunks, place, keys } = self;
-        writeln!(f, "sealed  {place}, {bytes} bytes in {chunks} chunks")?;
+        let Self { object, bytes, chunks: _, place, keys } = self;
+        writeln!(f, "sealed  {place}, {bytes} bytes")?;
         writeln!(f, "object  {object}")?;
         keys.iter().try_for_each(|key| writeln!(f, "for     {}", Plain::new(key)))
     }
@@ -186,35 +186,50 @@ async fn seal(
     let (store, name) = place.store_to_write(&config.storage)?;
     let plan = keys.plan(context, config);
     let (now, mut rng) = (agent::wall(), system_rng());
-    let mut stop = Stop::new()?;
-    driver::survive_file_limit()?;
     let at = |error: sealwire_envelope::Error| Failure::from(error).at(place);
+    driver::survive_file_limit()?;
     let mut writer = store.writer(&name, &plan, now, &mut rng).await.map_err(at)?;
-    let Source { reader, length, name: source } = source;
-    let typed = io::stdin().is_terminal() && source.as_os_str() == "-";
-    let mut reader = Meter::new(reader, Transfer::start(output, length, typed));
-    let copied = tokio::select! {
-        copied = writer.copy_from(&mut reader) => copied.map_err(at),
-        () = stop.asked() => Err(Failure::other("stopped by a signal")),
-    };
-    if let Err(failure) = copied {
-        let failure = match reader.error() {
-            Some(error) => Failure::file("read", &source, &error),
-            None => failure,
-        };
+    let mut stop = Stop::new()?;
+    if let Err(failure) = copy(&mut writer, source, place, &mut stop, output).await {
         return Err(given_up(writer, failure).await);
     }
-    drop(reader);
-    let sealed = writer.finish().await.map_err(|error| match at(error) {
-        failure if failure.hint_text().is_none() => {
+    let sealed = tokio::select! {
+        sealed = writer.finish() => sealed.map_err(at),
+        () = stop.asked() => Err(stopped()),
+    };
+    // A store that does not answer may have done it.
+    let sealed = sealed.map_err(|failure| match failure.hint_text() {
+        None => {
             failure.hint("`sealwire inspect` tells whether the object stands there all the same")
         }
-        failure => failure,
+        Some(_) => failure,
     })?;
     let bytes = sealed.plaintext_len();
     let chunks = Layout::of_plaintext(0, bytes)?.chunks();
     let (object, place) = (sealed.object().to_string(), place.to_string());
     Ok(Sealed { object, bytes, chunks, place, keys: keys.names() })
+}
+
+/// Seals all of the source.
+async fn copy(
+    writer: &mut SealWriter,
+    source: Source,
+    place: &Place,
+    stop: &mut Stop,
+    output: Output,
+) -> Result<(), Failure> {
+    let Source { reader, length, name } = source;
+    let typed = io::stdin().is_terminal() && name.as_os_str() == "-";
+    let mut reader = Meter::new(reader, Transfer::start(output, length, typed));
+    let copied = tokio::select! {
+        copied = writer.copy_from(&mut reader) => copied,
+        () = stop.asked() => return Err(stopped()),
+    };
+    match (copied, reader.error()) {
+        (Ok(_), _) => Ok(()),
+        (Err(_), Some(error)) => Err(Failure::file("read", &name, &error)),
+        (Err(error), None) => Err(Failure::from(error).at(place)),
+    }
 }
 
 /// Takes back what stands in the store of an object that will not be finished.
@@ -227,6 +242,10 @@ async fn given_up(writer: SealWriter, failure: Failure) -> Failure {
             "nothing was sealed; the key record of {object}, which opens nothing, may be left"
         )),
     }
+}
+
+fn stopped() -> Failure {
+    Failure::other("stopped by a signal")
 }
 
 /// What is sealed.

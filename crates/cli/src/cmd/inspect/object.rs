@@ -132,8 +132,8 @@ impl fmt::Display for ObjectView {
         match (self.bytes, self.content_bytes, self.chunks) {
             (Some(bytes), Some(content), Some(chunks)) => writeln!(
                 f,
-                "length         {bytes} bytes: {content} of content in {chunks} chunks, if nothing \
-                 was cut"
+                "length         {bytes} bytes: {content} of content in {chunks} {}, if nothing was cut",
+                if chunks == 1 { "chunk" } else { "chunks" }
             )?,
             (Some(bytes), ..) => writeln!(f, "length         {bytes} bytes: it was cut")?,
             (None, ..) => {}
