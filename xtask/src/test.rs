@@ -112,9 +112,11 @@ pub(crate) fn without_simd() -> String {
 /// and keeps what a debug build does not. And how deep the calls go whose stack is overwritten.
 pub(crate) fn memory(context: &mut Context) -> JobResult {
     let depth = "--package sealwire-core --lib depth";
-    let packages = "--package sealwire-noise --package sealwire-custody --package sealwire-ratchet";
-    let search = format!("{packages} --test memory --features sealwire-ratchet/hazmat");
-    let fast = "sealwire-noise/fast,sealwire-custody/fast,sealwire-ratchet/fast";
+    let names = ["sealwire-noise", "sealwire-custody", "sealwire-ratchet", "sealwire-envelope"];
+    let packages = names.map(|name| format!("--package {name}")).join(" ");
+    let features = "sealwire-ratchet/hazmat,sealwire-envelope/store";
+    let search = format!("{packages} --test memory --features {features}");
+    let fast = names.map(|name| format!("{name}/fast")).join(",");
     for selection in [
         depth.to_owned(),
         format!("{depth} --features fast"),

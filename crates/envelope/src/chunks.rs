@@ -11,12 +11,15 @@
 //! ```
 //!
 //! A *slot* is the room of one sealed chunk. Chunks are sealed and opened in place, many at a
-//! time; the keys can be shared by threads.
+//! time; the keys can be shared by threads. Each call here overwrites the stack that it used,
+//! since ciphers leave round keys there; `seal_into` and `open_into` leave that to their callers,
+//! who do it once for many chunks.
 
 use sealwire_core::{
     aead::{AeadKey, Algorithm, NONCE_LEN, TAG_LEN},
     kdf,
     secret::{Secret, equal},
+    wipe,
 };
 
 use crate::Error;
@@ -68,8 +71,7 @@ impl SealKey {
         if !slots.len().is_multiple_of(SLOT_LEN) {
             return Err(Error::Misuse("whole chunks"));
         }
-        let mut numbered = numbered(first, slots);
-        numbered.try_for_each(|(index, slot)| self.seal(index, slot))
+        wipe::stack(|| numbered(first, slots).try_for_each(|(index, slot)| self.seal(index, slot)))
     }
 
     /// Seals the last chunk in place: all of the slot but its last 16 bytes is plaintext.
@@ -78,10 +80,11 @@ impl SealKey {
         if slot.len() >= SLOT_LEN {
             return Err(Error::Misuse("a last chunk that is shorter than the others"));
         }
-        self.seal(index, slot)
+        wipe::stack(|| self.seal(index, slot))
     }
 
-    /// Seals a chunk from one buffer to another, which has room for the tag behind it.
+    /// Seals a chunk from one buffer to another, which has room for the tag behind it. The stack
+    /// is the caller's to overwrite.
     pub(crate) fn seal_into(&self, index: u64, chunk: &[u8], slot: &mut [u8]) -> Result<(), Error> {
         let nonce = self.0.nonce(index).ok_or(TOO_LONG)?;
         let (sealed, tag) =
@@ -130,7 +133,9 @@ impl OpenKey {
         if !slots.len().is_multiple_of(SLOT_LEN) {
             return Err(Error::Misuse("whole chunks"));
         }
-        let opened = numbered(first, slots).try_for_each(|(index, slot)| self.open(index, slot));
+        let opened = wipe::stack(|| {
+            numbered(first, slots).try_for_each(|(index, slot)| self.open(index, slot))
+        });
         // ENV-12
         opened.inspect_err(|_| slots.fill(0))
     }
@@ -142,12 +147,15 @@ impl OpenKey {
     /// [`Error::Open`], and `slot` is overwritten with zeros.
     pub fn open_last(&self, index: u64, slot: &mut [u8]) -> Result<usize, Error> {
         // ENV-9: "the final chunk is shorter than 16 KiB".
-        let opened = if slot.len() < SLOT_LEN { self.open(index, slot) } else { Err(Error::Open) };
+        let is_last = slot.len() < SLOT_LEN;
+        let opened =
+            wipe::stack(|| if is_last { self.open(index, slot) } else { Err(Error::Open) });
         opened.inspect_err(|_| slot.fill(0))?;
         Ok(slot.len().saturating_sub(TAG_LEN))
     }
 
-    /// Opens a chunk from one buffer to another, which has no room for the tag.
+    /// Opens a chunk from one buffer to another, which has no room for the tag. The stack is the
+    /// caller's to overwrite.
     pub(crate) fn open_into(&self, index: u64, slot: &[u8], chunk: &mut [u8]) -> Result<(), Error> {
         let nonce = self.0.nonce(index).ok_or(Error::Open)?;
         let (sealed, tag) = slot.split_last_chunk().ok_or(Error::Open)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealwire_core::aead::TAG_LEN;
+use sealwire_core::{aead::TAG_LEN, wipe};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
@@ -105,9 +105,13 @@ impl Opener {
         if self.failed {
             return Err(Error::Open);
         }
+        if self.pending.len().saturating_add(sealed.len()) < SLOT_LEN {
+            self.pending.extend_from_slice(sealed);
+            return Ok(());
+        }
         // ENV-12
         self.failed = true;
-        self.push_chunks(sealed, out)?;
+        wipe::stack(|| self.push_chunks(sealed, out))?;
         self.failed = false;
         Ok(())
     }
@@ -144,7 +148,7 @@ impl Opener {
         if self.failed || self.pending.len() >= SLOT_LEN {
             return Err(Error::Open);
         }
-        append(&self.key, self.next, &self.pending, out)
+        wipe::stack(|| append(&self.key, self.next, &self.pending, out))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rand_core::TryCryptoRng;
-use sealwire_core::{Suite, aead::TAG_LEN, rng};
+use sealwire_core::{Suite, aead::TAG_LEN, rng, wipe};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -159,7 +159,15 @@ impl Sealer {
     ///
     /// # Errors
     /// [`Error::Misuse`] beyond 4 PiB. The object cannot be completed then.
-    pub fn push(&mut self, mut plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    pub fn push(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.pending.len().saturating_add(plaintext.len()) < CHUNK_LEN {
+            self.pending.extend_from_slice(plaintext);
+            return Ok(());
+        }
+        wipe::stack(|| self.push_chunks(plaintext, out))
+    }
+
+    fn push_chunks(&mut self, mut plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         if !self.pending.is_empty() {
             let room = CHUNK_LEN.saturating_sub(self.pending.len()).min(plaintext.len());
             let (part, rest) = plaintext.split_at(room);
@@ -208,7 +216,7 @@ impl Sealer {
         let len = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
         let plaintext_len = self.next.saturating_mul(CHUNK_LEN as u64).saturating_add(len);
         let index = self.advance(1)?;
-        append(&self.key, index, &self.pending, out)?;
+        wipe::stack(|| append(&self.key, index, &self.pending, out))?;
         Ok(Sealed { object: self.object, plaintext_len })
     }
 
