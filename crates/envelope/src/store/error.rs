@@ -43,11 +43,21 @@ impl From<object_store::Error> for StoreError {
                 Self::Unsupported("do this; object stores differ in what they can")
             }
             Other::PermissionDenied { .. } | Other::Unauthenticated { .. } => {
-                Self::Denied(error.to_string())
+                Self::Denied(without_answer(&error))
             }
-            other => Self::Failed(other.to_string()),
+            other => Self::Failed(without_answer(&other)),
         }
     }
+}
+
+/// What went wrong, without the words of the service: S3 quotes a session token that it refuses.
+fn without_answer(error: &object_store::Error) -> String {
+    let text = error.to_string();
+    let cut = ["status code: ", "error response"].into_iter().find_map(|mark| {
+        let (before, answer) = text.split_once(mark)?;
+        Some(format!("{before}{mark}{}", answer.split(':').next().unwrap_or_default()))
+    });
+    cut.unwrap_or(text)
 }
 
 impl From<object_store::Error> for Error {
