@@ -5,8 +5,11 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
-use sealwire_custody::kms::{
-    AwsCredentials, AwsKms, AwsSettings, VaultKms, VaultSettings, VaultToken,
+use base64ct::{Base64, Encoding};
+use sealwire_custody::{
+    Params, Passphrase,
+    kms::{AwsCredentials, AwsKms, AwsSettings, KekFile, VaultKms, VaultSettings, VaultToken},
+    system_rng,
 };
 use sealwire_envelope::{Dek, kms::Kms};
 use sealwire_testkit::leak::shows;
@@ -20,7 +23,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     contract::w,
-    fake::{Asked, Fake, Told},
+    fake::{Asked, Fake, Fault, Told},
+    faults,
 };
 
 /// All that was logged in this process.
@@ -111,6 +115,7 @@ fn echo(asked: &Asked) -> Told {
 
 const ARN: &str = "arn:aws:kms:eu-central-1:1:key/1234";
 const TOKEN: &str = "hvs.0e8dc4bb2a9f";
+const PASSPHRASE: &str = "correct horse battery staple";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";
 
 // attack T34
@@ -123,9 +128,12 @@ async fn no_log_shows_a_key_or_a_credential() {
 
     let fake = Fake::start(echo);
     let token = VaultToken::Fixed(Zeroizing::new(TOKEN.to_owned()));
-    let vault = VaultKms::connect(VaultSettings::new(&fake.address, "agents", token));
+    let mut settings = VaultSettings::new(&fake.address, "agents", token);
+    settings.http = faults::quick();
+    let vault = VaultKms::connect(settings);
     let mut settings = AwsSettings::new(ARN);
     settings.endpoint = Some(fake.address.clone());
+    settings.http = faults::quick();
     settings.credentials = AwsCredentials::Fixed {
         key_id: "AKIDEXAMPLE".to_owned(),
         secret_key: Zeroizing::new(SECRET.to_owned()),
@@ -142,12 +150,40 @@ async fn no_log_shows_a_key_or_a_credential() {
         let unwrapped = kms.unwrap(&wrapped, &w()).await.expect("unwraps");
         assert_eq!(unwrapped.expose(), dek.expose());
         write!(logged().lock().expect("lock"), "{kms:?} {wrapped:?}").expect("a text");
+        // Refused, by a service that quotes what it was sent.
+        let quoted = Base64::encode_string(&secret);
+        let quoted = format!(r#"{{"errors":["{quoted} {TOKEN}"],"__type":"{quoted} {TOKEN}"}}"#);
+        for status in [200, 302, 400, 403, 404, 418, 500] {
+            fake.fail_always(Fault::Instead(Told::new(status, &quoted)));
+            let (w, wraps) = (w(), [(wrapped.clone(), w())]);
+            let refused = tokio::join!(
+                kms.version(),
+                kms.wrap(&dek, &w),
+                async { kms.unwrap(&wrapped, &w).await.map(drop) },
+                kms.rewrap(&wraps)
+            );
+            write!(logged().lock().expect("lock"), "{refused:?}").expect("a text");
+        }
+        fake.fail_always(Fault::Garble(Vec::new()));
     }
+    let home = tempfile::tempdir().expect("a directory");
+    let passphrase = Passphrase::from_bytes(PASSPHRASE.as_bytes()).expect("long enough");
+    let path = home.path().join("kek");
+    let params = Params::MIN;
+    KekFile::create_with(&path, "test", &passphrase, params, &mut system_rng()).expect("created");
+    let wrong = Passphrase::from_bytes(b"another passphrase").expect("long enough");
+    let refused = KekFile::open(&path, &wrong).map(drop);
+    let opened = KekFile::open(&path, &passphrase).expect("opens");
+    write!(logged().lock().expect("lock"), "{refused:?} {opened:?} {passphrase:?}")
+        .expect("a text");
 
     let log = logged().lock().expect("lock").clone();
     assert!(log.contains("hyper") || log.contains("reqwest"), "nothing was logged: {log}");
     assert!(!shows(&log, &secret));
-    for credential in [TOKEN, SECRET] {
+    for credential in [TOKEN, SECRET, PASSPHRASE] {
         assert!(!log.contains(credential) && !shows(&log, credential.as_bytes()), "{credential}");
     }
+    // The control: what is logged is found.
+    tracing::trace!(key = ?secret);
+    assert!(shows(&logged().lock().expect("lock"), &secret));
 }
