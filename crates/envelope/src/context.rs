@@ -287,6 +287,14 @@ mod tests {
         let longest = "v".repeat(Pairs::MAX_LEN - 5);
         assert!(Pairs::new([("n", &*longest)]).is_ok());
         assert!(Pairs::new([("nn", &*longest)]).is_err());
+        // Together they are as long as one may be.
+        let half = "v".repeat(Pairs::MAX_LEN / 2 - 5);
+        let both = Pairs::new([("a", &*half), ("b", &*half)]).unwrap();
+        assert!(Pairs::new([("a", &*half), ("bb", &*half)]).is_err());
+        let (one, other) = (Pairs::new([("a", &*half)]).unwrap(), Pairs::new([("b", &*half)]));
+        let longer = Pairs::new([("bb", &*half)]).unwrap();
+        assert!(one.fit_beside(&other.unwrap()) && !one.fit_beside(&longer));
+        assert!(!both.is_empty() && Pairs::default().is_empty());
     }
 
     // ENV-4
