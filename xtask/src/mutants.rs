@@ -33,7 +33,13 @@ const SUBJECTS: [Subject; 5] = [
     Subject { name: "core", features: "fast", tests: "--lib --tests" },
     Subject { name: "hybrid", features: "", tests: "--lib --tests" },
     Subject { name: "identity", features: "", tests: "--lib --tests" },
-    Subject { name: "envelope", features: "", tests: "--lib --tests" },
+    // With the store, whose mutants would live unbuilt. Neither `memory` nor `logs`, which start
+    // processes and servers.
+    Subject {
+        name: "envelope",
+        features: "fs",
+        tests: "--lib --test=api --test=corpus --test=store --test=full_disk",
+    },
     // Not `memory`: it starts processes for every secret and takes longer than all others.
     Subject { name: "noise", features: "tokio,hazmat", tests: "--lib --test=api --test=corpus" },
 ];
