@@ -39,6 +39,73 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What was done
+//!
+//! What an operation returns says all that its [`Event`](crate::audit::Event) holds.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use sealwire_core::Timestamp;
+//! # use sealwire_testkit::rng::SeededRng;
+//! use sealwire_envelope::{
+//!     Context, ObjectId, Pairs,
+//!     audit::{AuditLog, Event},
+//!     kms::{KeyId, Kms},
+//!     local::{LocalKek, LocalKeys},
+//!     store::{Access, Outcome, Plan, Rewrap, Store, Watch},
+//! };
+//!
+//! struct Rewrapped<'a> {
+//!     kms: &'a dyn Kms,
+//!     target: KeyId,
+//!     events: Vec<Event>,
+//! }
+//!
+//! impl Watch for Rewrapped<'_> {
+//!     fn record(&mut self, object: ObjectId, outcome: &Outcome) {
+//!         if let Outcome::Rewrapped { from } = outcome {
+//!             let from = KeyId { key: self.kms.key().clone(), version: from.clone() };
+//!             self.events.push(Event::Rewrapped { object, from, to: self.target.clone() });
+//!         }
+//!     }
+//! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sealwire_envelope::Error> {
+//! # let (mut rng, now) = (SeededRng::new(1), Timestamp::from_secs(1_800_000_000));
+//! # let mut keys = LocalKeys::generate("archive", &mut rng)?;
+//! # let kek = LocalKek::new(Arc::new(LocalKeys::from_bytes(&keys.to_bytes())?), SeededRng::new(2));
+//! # let rotated = { keys.rotate(&mut rng)?; LocalKek::new(keys.into(), SeededRng::new(3)) };
+//! # let store = Store::new(Arc::new(object_store::memory::InMemory::new()), "acme")?;
+//! # let context = Context::new([("tenant", "acme")])?;
+//! # let (required, other) = (Pairs::new([("tenant", "acme")])?, Pairs::new([("tenant", "evil")])?);
+//! # let (plan, access) = (Plan::new(&context).kms(&kek), Access::kms(&kek, &required));
+//! # let evil = Access::kms(&kek, &other);
+//! # let mut events = Vec::new();
+//! let sealed = store.seal("a", &plan, b"all is well", now, &mut rng).await?;
+//! events.push(Event::Sealed { object: sealed.object() });
+//! events.push(Event::Opened { object: store.open("a", &access).await?.object() });
+//! if store.open("a", &evil).await.is_err() {
+//!     // What does not open has the name that it gives itself.
+//!     events.push(Event::Refused { object: store.object("a").await? });
+//! }
+//! let resealed = store.reseal("a", &access, &plan, now, &mut rng).await?;
+//! events.push(Event::Resealed { from: resealed.from, to: resealed.to.object() });
+//!
+//! let target = KeyId { key: rotated.key().clone(), version: rotated.version().await? };
+//! let mut watch = Rewrapped { kms: &rotated, target, events };
+//! let ended = store.rewrap_all(&Rewrap::new(&rotated), None, now, &mut watch).await?;
+//! let mut events = watch.events;
+//! events.push(Event::RewrapEnded(*ended.counts()));
+//! events.push(Event::Erased { object: store.erase("a").await? });
+//! assert_eq!(events.len(), 7);
+//! let (mut log, _) = AuditLog::start([7; 16], now)?;
+//! for event in &events {
+//!     println!("{}", log.append(event, now)?);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod error;
 mod keep;

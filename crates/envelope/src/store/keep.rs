@@ -205,12 +205,20 @@ impl Store {
     /// [`StoreError::NotFound`]; [`Error::Misuse`] for what is no object, which stays.
     // ENV-42
     pub async fn erase(&self, name: &str) -> Result<ObjectId, Error> {
-        let path = self.path(name)?;
-        let object = self.object_at(&path).await?;
-        let object = object.ok_or(Error::Misuse("an object; this is none"))?;
+        let object = self.object(name).await?;
         self.delete_record(object).await?;
-        self.delete_body(&path).await?;
+        self.delete_body(&self.path(name)?).await?;
         Ok(object)
+    }
+
+    /// Which object stands at this name, by its own word: for what is said of one that does not
+    /// open. Whoever can write to the storage can put any other there.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`Error::Misuse`] for what is no object; [`Error::Store`].
+    pub async fn object(&self, name: &str) -> Result<ObjectId, Error> {
+        let object = self.object_at(&self.path(name)?).await?;
+        object.ok_or(Error::Misuse("an object; this is none"))
     }
 
     async fn delete_body(&self, path: &Path) -> Result<(), Error> {

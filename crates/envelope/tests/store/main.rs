@@ -12,7 +12,7 @@ mod faults;
 mod keep;
 mod moved;
 mod probe;
-
+mod ranges;
 mod rewrap;
 mod rotation;
 #[path = "../api/support.rs"]
