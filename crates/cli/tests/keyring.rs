@@ -157,7 +157,14 @@ fn count(done: &Value, name: &str) -> usize {
 #[test]
 fn a_key_is_rotated_and_retired_though_the_rewrap_is_killed_again_and_again() {
     let office = Office::new();
-    office.seal(0, OBJECTS - 10);
+    office.seal(0, OBJECTS - 11);
+    // One by the command, as all could be.
+    let name = (OBJECTS - 11).to_string();
+    let place = office.folder.join(&name);
+    let place = place.to_str().unwrap();
+    let key = ["--kms", &office.word, "--context", "tenant=acme"];
+    let sealed = office.command(&[&["seal", "-", place][..], &key].concat()).run(name.as_bytes());
+    assert_eq!(sealed.code, 0, "{}", sealed.stderr);
     let rotated = office.ok(&["keyring", "rotate"]);
     assert_eq!((&rotated["from"], &rotated["to"]), (&"1".into(), &"2".into()));
     office.seal(OBJECTS - 10, OBJECTS);
@@ -192,6 +199,8 @@ fn a_key_is_rotated_and_retired_though_the_rewrap_is_killed_again_and_again() {
     let destroyed = office.ok(&["keyring", "retire", office.place(), "1", "--destroy"]);
     assert_eq!((&destroyed["destroyed"][0], office.versions()), (&"1".into(), vec!["2".into()]));
     office.all_open(OBJECTS);
+    let opened = office.agent.run(&[&["open", place][..], &key].concat());
+    assert_eq!((opened.code, opened.text()), (0, name), "{}", opened.stderr);
     what_was_done_is_in_the_log(&office);
 }
 
