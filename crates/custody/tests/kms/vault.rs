@@ -37,6 +37,10 @@ impl Transit {
                 "type": "aes256-gcm96", "derived": self.derived, "latest_version": self.versions,
                 "min_decryption_version": self.oldest, "soft_deleted": self.deleted,
             }),
+            ("POST", "/v1/transit/keys/agents/rotate") => {
+                self.versions += 1;
+                return Told::new(204, "");
+            }
             ("POST", path) => {
                 let operation = path.strip_prefix("/v1/transit/").expect("the engine");
                 let operation = operation.strip_suffix("/agents").expect("the key");
@@ -246,6 +250,39 @@ async fn a_batch_that_fails_takes_none_before_it_along() {
     assert_eq!((rewrapped.len(), failed), (70, 6));
     service.fake.fail([Fault::Instead(denied)]);
     assert!(matches!(service.kms.rewrap(&wraps).await, Err(KmsError::Denied(_))));
+}
+
+// KMS-16
+#[tokio::test]
+async fn another_version_is_asked_for_once_and_looked_for_where_the_answer_is_lost() {
+    let service = vault().await;
+    let rotated = service.kms.rotate().await.expect("rotates");
+    assert_eq!((rotated.as_str(), service.fake.asked().len()), ("2", 3));
+    let sealed = Told::new(503, json!({"errors": ["Vault is sealed"]}));
+    let denied = Told::new(403, json!({"errors": ["permission denied"]}));
+    let unavailable = |error: &KmsError| matches!(error, KmsError::Unavailable(_));
+    for (name, fault, made) in [
+        ("the answer is lost", Fault::DropAfterApply, Ok("3")),
+        ("it is sealed", Fault::Instead(sealed), Err(unavailable as fn(&KmsError) -> bool)),
+        ("not allowed", Fault::Instead(denied), Err(|error| matches!(error, KmsError::Denied(_)))),
+        (
+            "nothing is done",
+            Fault::Instead(Told::new(204, "")),
+            Err(|error| matches!(error, KmsError::Answer(_))),
+        ),
+    ] {
+        // What comes first is a look at the key.
+        service.fake.fail([Fault::Garble(vec![]), fault]);
+        match (service.kms.rotate().await, made) {
+            (Ok(version), Ok(expected)) => assert_eq!(version.as_str(), expected, "{name}"),
+            (Err(error), Err(expected)) => assert!(expected(&error), "{name}: {error}"),
+            (rotated, _) => panic!("{name}: {rotated:?}"),
+        }
+        let asked = service.fake.asked();
+        let posts = asked.iter().filter(|asked| asked.method == "POST").count();
+        assert_eq!(posts, 1, "{name}");
+    }
+    assert_eq!(service.kms.version().await.expect("a version").as_str(), "3");
 }
 
 // KMS-7

@@ -8,6 +8,7 @@ use sealwire_envelope::{
     Dek, WrapBinding,
     kms::{KeyRef, KeyVersion, Kms, KmsError, Pending, Provider, Wrapped},
 };
+use zeroize::Zeroizing;
 
 use super::{
     VaultSettings,
@@ -58,6 +59,34 @@ impl VaultKms {
         let mut connected = Self { http, settings, key };
         connected.key.algorithm = connected.metadata().await?.algorithm;
         Ok(connected)
+    }
+
+    /// Makes another version of the key, which wraps from then on, and gives it. Needs `update` on
+    /// `keys/NAME/rotate`.
+    ///
+    /// It is asked for once: where the answer is lost, the key is looked at, and only where it has
+    /// no newer version the error is given.
+    ///
+    /// # Errors
+    /// As [`Kms::version`]; [`KmsError::Denied`] for whoever may not rotate.
+    // KMS-16
+    pub async fn rotate(&self) -> Result<KeyVersion, KmsError> {
+        let before = self.metadata().await?.latest_version;
+        let VaultSettings { mount, key, .. } = &self.settings;
+        let path = format!("/v1/{mount}/keys/{key}/rotate");
+        let (method, headers) = (Method::POST, headers(&self.settings).await?);
+        let request = Request { method, path, headers, body: body(Zeroizing::default()) };
+        let asked = self.http.ask(request, self.http.attempts().left()).await;
+        let asked = asked.and_then(|answer| self.key.judge(answer));
+        let after = match asked {
+            Err(error) if !error.is_temporary() => return Err(error),
+            _ => self.metadata().await?.latest_version,
+        };
+        if after <= before {
+            let none = KmsError::Answer("the key has no newer version than before");
+            return Err(asked.err().unwrap_or(none));
+        }
+        KeyVersion::new(&after.to_string())
     }
 
     async fn metadata(&self) -> Result<Metadata, KmsError> {
