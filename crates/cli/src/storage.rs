@@ -18,4 +18,8 @@ mod place;
 mod service;
 pub(crate) mod sink;
 
-pub(crate) use self::{key::KeyName, kms::kms, place::Place};
+pub(crate) use self::{
+    key::KeyName,
+    kms::{kms, vault},
+    place::Place,
+};

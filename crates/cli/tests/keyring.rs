@@ -7,8 +7,14 @@ use std::{
     collections::BTreeSet,
     fs,
     future::Future,
+    io::{self, BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -386,4 +392,97 @@ fn an_agent_without_an_identity_has_a_ring_that_nobody_signs() {
     assert_eq!((&taken["version"], &taken["made"]), (&"2".into(), &false.into()));
     let versions = run(&["keyring", "status"])["keys"][0]["versions"].clone();
     assert_eq!(versions.as_array().unwrap().len(), 2);
+}
+
+/// A transit engine that has one key, `agents`, and no objects. It ends with the process.
+struct Transit {
+    address: String,
+    versions: Arc<AtomicU32>,
+    may_rotate: Arc<AtomicBool>,
+}
+
+impl Transit {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let versions = Arc::new(AtomicU32::new(1));
+        let may_rotate = Arc::new(AtomicBool::new(true));
+        let (own, may) = (Arc::clone(&versions), Arc::clone(&may_rotate));
+        common::background(move || {
+            for stream in listener.incoming() {
+                drop(serve(stream.unwrap(), &own, &may));
+            }
+        });
+        Self { address, versions, may_rotate }
+    }
+}
+
+fn serve(mut stream: TcpStream, versions: &AtomicU32, may_rotate: &AtomicBool) -> io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut first = String::new();
+    reader.read_line(&mut first)?;
+    let mut header = String::new();
+    while reader.read_line(&mut header)? > 2 {
+        header.clear();
+    }
+    let (status, body) = match first.as_str() {
+        "POST /v1/transit/keys/agents/rotate HTTP/1.1\r\n" if may_rotate.load(Ordering::SeqCst) => {
+            versions.fetch_add(1, Ordering::SeqCst);
+            (200, "{}".to_owned())
+        }
+        "GET /v1/transit/keys/agents HTTP/1.1\r\n" => {
+            let latest = versions.load(Ordering::SeqCst);
+            let key = "\"type\":\"aes256-gcm96\",\"derived\":true,\"latest_version\"";
+            (200, format!("{{\"data\":{{{key}:{latest}}}}}"))
+        }
+        _ => (403, "{\"errors\":[\"permission denied\"]}".to_owned()),
+    };
+    let len = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status} X\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+#[test]
+fn the_ring_of_a_service_follows_the_service() {
+    let (home, transit) = (tempfile::tempdir().unwrap(), Transit::start());
+    let run = |args: &[&str]| {
+        sealwire(home.path(), &[args, &["--json"]].concat())
+            .env("SEALWIRE_STORAGE_VAULT_ADDRESS", &transit.address)
+            .env("VAULT_TOKEN", "s.hunter2-token")
+            .run(b"")
+    };
+    let missing = run(&["keyring", "init", "vault:others"]);
+    assert_ne!(missing.code, 0);
+    assert_eq!(run(&["keyring", "init", "vault:agents"]).json()["name"], "transit/agents");
+    let rotated = run(&["keyring", "rotate"]).json();
+    assert_eq!((&rotated["from"], &rotated["to"]), (&"1".into(), &"2".into()));
+    // It was rotated there: that is taken up, and nothing is made.
+    transit.versions.store(4, Ordering::SeqCst);
+    let rotated = run(&["keyring", "rotate"]).json();
+    assert_eq!((&rotated["from"], &rotated["to"]), (&"2".into(), &"4".into()));
+    assert_eq!(transit.versions.load(Ordering::SeqCst), 4);
+    transit.versions.store(5, Ordering::SeqCst);
+    fs::create_dir(home.path().join("store")).unwrap();
+    let store = home.path().join("store");
+    let rewrap = ["keyring", "rewrap", store.to_str().unwrap()];
+    let rewrapped = run(&rewrap);
+    assert_eq!(rewrapped.event("followed")["to"], "5");
+    assert_eq!(rewrapped.json()["version"], "5");
+    // Whoever may not is told what to have run, and nothing changes.
+    transit.may_rotate.store(false, Ordering::SeqCst);
+    let denied = run(&["keyring", "rotate"]);
+    denied.assert_failed(1, "vault write -f transit/keys/agents/rotate");
+    // Somebody put the service back from a backup.
+    transit.versions.store(2, Ordering::SeqCst);
+    for args in [&["keyring", "rotate"][..], &rewrap] {
+        let refused = run(args);
+        refused.assert_failed(5, "which is older than");
+        assert!(!refused.stderr.contains("hunter2"));
+    }
+    let status = run(&["keyring", "status"]).json();
+    let versions = status["keys"][0]["versions"].as_array().unwrap();
+    let versions: Vec<&str> = versions.iter().map(|it| it["version"].as_str().unwrap()).collect();
+    assert_eq!(versions, ["1", "2", "4", "5"]);
 }

@@ -25,7 +25,7 @@ const TOKENS: [&str; 2] = ["VAULT_TOKEN", "BAO_TOKEN"];
 pub(crate) async fn kms(name: &KeyName, config: &StorageConfig) -> Result<Arc<dyn Kms>, Failure> {
     match name {
         KeyName::File(path) => file(path),
-        KeyName::Vault { mount, name } => vault(mount, name, config).await,
+        KeyName::Vault { mount, name } => Ok(Arc::new(vault(mount, name, config).await?)),
         KeyName::Aws(arn) => {
             let mut settings = AwsSettings::new(arn);
             settings.endpoint = config.aws_endpoint.as_ref().map(|url| url.as_str().to_owned());
@@ -59,7 +59,12 @@ fn file(path: &Path) -> Result<Arc<dyn Kms>, Failure> {
     Ok(Arc::new(kek.kms(system_rng())))
 }
 
-async fn vault(mount: &str, name: &str, config: &StorageConfig) -> Result<Arc<dyn Kms>, Failure> {
+/// A key of Vault, which can also be rotated.
+pub(crate) async fn vault(
+    mount: &str,
+    name: &str,
+    config: &StorageConfig,
+) -> Result<VaultKms, Failure> {
     let Some(address) = &config.vault_address else {
         let message = format!("where the server of vault:{name} is has not been said");
         return Err(Failure::new(Exit::Usage, message)
@@ -69,7 +74,7 @@ async fn vault(mount: &str, name: &str, config: &StorageConfig) -> Result<Arc<dy
     settings.mount = mount.to_owned();
     settings.namespace.clone_from(&config.vault_namespace);
     settings.http = http(config)?;
-    Ok(Arc::new(VaultKms::connect(settings).await?))
+    Ok(VaultKms::connect(settings).await?)
 }
 
 /// The environment stands over the file.

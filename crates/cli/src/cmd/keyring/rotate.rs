@@ -4,7 +4,10 @@ use std::{fmt, path::Path};
 
 use sealwire::{core::Timestamp, custody::system_rng};
 use sealwire_custody::kms::KekFile;
-use sealwire_envelope::{kms::KeyId, ring::State};
+use sealwire_envelope::{
+    kms::{KeyId, KmsError},
+    ring::State,
+};
 use serde::Serialize;
 
 use super::{Desk, Which, newest};
@@ -70,17 +73,31 @@ async fn rotate_service(
     keyring: &mut Keyring,
     desk: &Desk<'_>,
 ) -> Result<KeyId, Failure> {
+    let schedule = schedule(desk.storage());
     let kms = storage::kms(name, desk.storage()).await?;
-    let newest = newest(kms.as_ref()).await?;
-    let followed = keyring.follow(newest.clone(), &schedule(desk.storage()), desk.now)?;
-    followed.ok_or_else(|| {
-        let command = match name {
-            KeyName::Vault { mount, name } => format!("vault write -f {mount}/keys/{name}/rotate"),
-            _ => format!("aws kms rotate-key-on-demand --key-id {}", newest.key.key()),
-        };
-        let message = format!("the service has no newer version of the key than {newest}");
-        Failure::other(message).hint(format!("make one with `{command}`, and run this once more"))
-    })
+    let before = newest(kms.as_ref()).await?;
+    // It may have been rotated there, by somebody or by itself.
+    if let Some(from) = keyring.follow(before.clone(), &schedule, desk.now)? {
+        return Ok(from);
+    }
+    let KeyName::Vault { mount, name } = name else {
+        let arn = before.key.key();
+        let message = format!("the service has no newer version of the key than {before}");
+        return Err(Failure::other(message).hint(format!(
+            "make one with `aws kms rotate-key-on-demand --key-id {arn}`, and run this once more \
+             when it is there"
+        )));
+    };
+    let version = storage::vault(mount, name, desk.storage()).await?.rotate().await;
+    let version = version.map_err(|error| match error {
+        KmsError::Denied(_) => Failure::other(error.to_string()).hint(format!(
+            "somebody who may can run `vault write -f {mount}/keys/{name}/rotate`, and you this \
+             once more after it"
+        )),
+        error => error.into(),
+    })?;
+    keyring.follow(KeyId { key: before.key.clone(), version }, &schedule, desk.now)?;
+    Ok(before)
 }
 
 #[derive(Serialize)]
