@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use self::layers::{Layers, variable};
 pub(crate) use self::{
-    setting::{Admit, Network, SuiteChoice, Whole},
+    setting::{Admit, AnchorPlace, Network, SuiteChoice, Whole},
     url::{Authority, ServiceUrl},
 };
 use crate::{
@@ -65,7 +65,9 @@ pub(crate) struct AgentConfig {
     pub(crate) suite: SuiteChoice,
     pub(crate) admit: Admit,
     /// Where the newest state is noted, outside the agent's directory.
-    pub(crate) anchor: Option<PathBuf>,
+    pub(crate) anchor: Option<AnchorPlace>,
+    /// What the state takes beside the agent's keys.
+    pub(crate) state_kms: Option<KeyName>,
     /// Messages that wait to be read.
     pub(crate) inbox: Whole<1, 1_000_000>,
 }
@@ -254,6 +256,7 @@ impl AgentConfig {
             suite: layers.take("agent.suite", SuiteChoice::Fastest)?,
             admit: layers.take("agent.admit", Admit::Pinned)?,
             anchor: layers.take("agent.anchor", None)?,
+            state_kms: layers.take("agent.state_kms", None)?,
             inbox: layers.take("agent.inbox", Whole::new(4096))?,
         })
     }

@@ -314,6 +314,21 @@ fn state_failure(error: &store::Error) -> Failure {
             let refused = Failure::new(Exit::Denied, error.to_string());
             refused.hint("if this is the newest state all the same, `sealwire doctor --change-anchor` says so")
         }
+        State::KmsMissing { .. } => failure.hint(
+            "set agent.state_kms to it; or, to do without, `sealwire keys rewrap --from KEY`, once",
+        ),
+        State::KmsNew { .. } => {
+            failure.hint("`sealwire keys rewrap` has it guarded from now on, once")
+        }
+        State::OtherKms { .. } => failure.hint(
+            "set agent.state_kms to it; or, to go on with the other, `sealwire keys rewrap --from \
+             KEY`, once",
+        ),
+        State::Kms { cause: KmsError::Open, .. } => failure
+            .hint("the key service has another key under this name; put back the one that it had"),
+        State::Kms { cause, .. } => Failure::from(cause.clone()).at(&"the key of the state"),
+        State::AnchorUnavailable(_) => Failure::new(Exit::Later, error.to_string())
+            .hint("nothing was lost; try again when it answers"),
         State::Full { .. } => failure.hint("make room and try again"),
         _ => failure,
     }

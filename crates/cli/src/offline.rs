@@ -1,20 +1,28 @@
 //! This agent with its state and its relay: what commands need that talk to peers which may be
 //! away.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use sealwire::{
     Agent, KnownPeers, Limits, SystemClock,
     custody::FileKeyStore,
     delivery::{RelayDelivery, RelaySettings},
-    store::{Anchor, FileAnchor, Options, SqliteStore},
+    store::{Anchor, FileAnchor, Options, SqliteStore, VaultAnchor},
 };
+use sealwire_envelope::kms::Kms;
+use tokio::sync::OnceCell;
 
 use crate::{
     agent,
-    config::{AgentConfig, Config},
+    config::{AgentConfig, AnchorPlace, Config},
     error::{Exit, Failure},
     home::Home,
+    storage,
 };
 
 /// How long a relay that does not run is called by itself. Who waits for one does so in the
@@ -38,18 +46,38 @@ pub(crate) enum Opening {
     ChangeAnchor,
 }
 
+/// What the state takes beside the agent's keys. Connected once, also by who opens it again and
+/// again: a key file asks for its passphrase.
+#[derive(Debug, Default)]
+pub(crate) struct Guard(OnceCell<Option<Arc<dyn Kms>>>);
+
+impl Guard {
+    /// The key that `agent.state_kms` names.
+    pub(crate) async fn kms(&self, config: &Config) -> Result<Option<&Arc<dyn Kms>>, Failure> {
+        let connect = || async {
+            let Some(name) = &config.agent.state_kms else { return Ok(None) };
+            let connected = storage::kms(name, &config.storage).await;
+            connected.map(Some).map_err(|failure| {
+                failure.and(&format!("without {name} the state stays closed, and nothing is lost"))
+            })
+        };
+        Ok(self.0.get_or_try_init(connect).await?.as_ref())
+    }
+}
+
 /// Opens the agent's state and builds the agent. Asks for the passphrase.
-pub(crate) fn open(home: &Home, config: &Config) -> Result<Offline, Failure> {
-    build(home, config, Arc::new(agent::unlock(home)?))
+pub(crate) async fn open(home: &Home, config: &Config) -> Result<Offline, Failure> {
+    build(home, config, Arc::new(agent::unlock(home)?), &Guard::default()).await
 }
 
 /// Builds the agent of keys that are unlocked. Nothing is asked of the relay yet.
-pub(crate) fn build(
+pub(crate) async fn build(
     home: &Home,
     config: &Config,
     keys: Arc<FileKeyStore>,
+    guard: &Guard,
 ) -> Result<Offline, Failure> {
-    let store = Arc::new(store(home, config, &keys, Opening::Checked)?);
+    let store = Arc::new(store(home, config, &keys, guard, Opening::Checked).await?);
     let delivery = Arc::new(delivery(&config.agent, Arc::clone(&keys))?);
     let mut limits = Limits::default();
     limits.inbox = usize::try_from(config.agent.inbox.get()).unwrap_or(usize::MAX);
@@ -78,22 +106,46 @@ pub(crate) fn delivery(
 }
 
 /// The state on disk.
-pub(crate) fn store(
+pub(crate) async fn store(
     home: &Home,
     config: &Config,
     keys: &FileKeyStore,
+    guard: &Guard,
     opening: Opening,
 ) -> Result<SqliteStore, Failure> {
     let directory = home.state();
+    let options = options(&directory, config, opening)?;
+    let opened = match guard.kms(config).await? {
+        Some(kms) => SqliteStore::open_wrapped(&directory, keys, kms.as_ref(), options).await,
+        None => SqliteStore::open(&directory, keys, options),
+    };
+    Ok(opened.map_err(sealwire::Error::from)?)
+}
+
+/// With the anchor that is configured.
+pub(crate) fn options(
+    directory: &Path,
+    config: &Config,
+    opening: Opening,
+) -> Result<Options, Failure> {
     let mut options = Options::new();
-    if let Some(path) = &config.agent.anchor {
-        let anchor = FileAnchor::new(path, &directory).map_err(sealwire::Error::from)?;
-        options = options.anchor(Arc::new(anchor) as Arc<dyn Anchor>);
+    let anchor: Option<Arc<dyn Anchor>> = match &config.agent.anchor {
+        None => None,
+        Some(AnchorPlace::File(path)) => {
+            Some(Arc::new(FileAnchor::new(path, directory).map_err(sealwire::Error::from)?))
+        }
+        Some(AnchorPlace::Vault { mount, path }) => {
+            let settings = storage::vault_settings(mount, path, &config.storage)?;
+            Some(Arc::new(VaultAnchor::new(settings).map_err(sealwire::Error::from)?))
+        }
+    };
+    if let Some(anchor) = anchor {
+        options = options.anchor(anchor);
     }
-    if opening == Opening::ChangeAnchor {
-        options = options.change_anchor();
-    }
-    Ok(SqliteStore::open(&directory, keys, options).map_err(sealwire::Error::from)?)
+    Ok(match opening {
+        Opening::Checked => options,
+        Opening::ChangeAnchor => options.change_anchor(),
+    })
 }
 
 /// Certificates of authorities beside those of the system.

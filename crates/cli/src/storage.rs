@@ -20,6 +20,6 @@ pub(crate) mod sink;
 
 pub(crate) use self::{
     key::KeyName,
-    kms::{kms, vault},
+    kms::{kms, vault, vault_settings},
     place::Place,
 };

@@ -1,5 +1,7 @@
 //! `sealwire keys`: what peers need to write to this agent while it is away.
 
+mod rewrap;
+
 use std::{fmt, process::ExitCode, sync::Arc};
 
 use sealwire::{
@@ -16,7 +18,7 @@ use crate::{
     error::{Exit, Failure},
     home::Home,
     mail::Mail,
-    offline,
+    offline::{self, Guard},
     output::Output,
     prekeys::{self, Prekeys},
     text::{Plain, utc},
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     ///
     /// Does what is due and no more. `recv` does it by itself.
     Publish,
+    /// Have the state guarded as `agent.state_kms` says: by that key too, or by none
+    Rewrap(rewrap::Args),
 }
 
 pub(crate) fn run(
@@ -39,6 +43,9 @@ pub(crate) fn run(
     output: &Output,
 ) -> Result<ExitCode, Failure> {
     let keys = Arc::new(agent::unlock(home)?);
+    if let Command::Rewrap(args) = command {
+        return rewrap::run(args, home, config, &keys, output);
+    }
     driver::block_on(async {
         if let Command::Publish = command {
             publish(home, config, &keys, *output).await?;
@@ -54,7 +61,8 @@ async fn publish(
     keys: &Arc<FileKeyStore>,
     output: Output,
 ) -> Result<(), Failure> {
-    let mail = Mail::new(offline::build(home, config, Arc::clone(keys))?, output);
+    let built = offline::build(home, config, Arc::clone(keys), &Guard::default()).await?;
+    let mail = Mail::new(built, output);
     mail.publish().await?;
     mail.sync().await?;
     // Where the relay had lost the mailbox that they name.

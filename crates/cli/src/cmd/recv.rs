@@ -14,7 +14,7 @@ use crate::{
     error::{Exit, Failure},
     home::Home,
     mail::Mail,
-    offline,
+    offline::{self, Guard},
     output::Output,
     receive::{End, Event, Outlet, Receiver, Sink},
     text::Plain,
@@ -59,8 +59,10 @@ pub(crate) fn run(
     };
     let keys = Arc::new(agent::unlock(home)?);
     driver::block_on(async {
+        let guard = Guard::default();
         loop {
-            let mail = Mail::new(offline::build(home, config, Arc::clone(&keys))?, *output);
+            let built = offline::build(home, config, Arc::clone(&keys), &guard).await?;
+            let mail = Mail::new(built, *output);
             let outlet = Outlet { sink: &sink, home, output: *output };
             let mut receiver = Receiver::new(mail, config.agent.relay.to_string(), outlet);
             let control = control(home, *output);

@@ -24,7 +24,7 @@ use crate::{
     error::{Exit, Failure},
     home::Home,
     mail::Mail,
-    offline,
+    offline::{self, Guard},
     outgoing::{Moved, Outgoing, Size},
     output::Output,
     patience::Patience,
@@ -146,6 +146,7 @@ impl Way {
     ) -> Result<Self, Failure> {
         let mut patience = Patience::lasting(patience);
         let moving = Moving::start(output, None);
+        let guard = Guard::default();
         loop {
             if let Some(running) = control::connect(home).await? {
                 return Ok(Self::Running(running));
@@ -154,7 +155,7 @@ impl Way {
                 Some(keys) => keys,
                 None => Arc::new(agent::unlock(home)?),
             };
-            match offline::build(home, config, Arc::clone(&keys)) {
+            match offline::build(home, config, Arc::clone(&keys), &guard).await {
                 Ok(offline) => return Ok(Self::Own(Mail::new(offline, output))),
                 Err(failure) => {
                     let waiting = Some(failure.message().to_owned());

@@ -41,16 +41,20 @@ pub(crate) fn run(
 ) -> Result<ExitCode, Failure> {
     match command {
         Command::List => {
-            let offline = offline::open(home, config)?;
-            driver::block_on(list(&offline.agent, *output))?;
+            driver::block_on(async {
+                let offline = offline::open(home, config).await?;
+                list(&offline.agent, *output).await
+            })?;
         }
         Command::Close { peer, all: _ } => {
             let peer = peer.map(|peer| whom::resolve(home, &peer)).transpose()?;
-            let offline = offline::open(home, config)?;
             let only = |session: &SessionInfo| {
                 peer.as_ref().is_none_or(|peer| session.peer.agent == *peer)
             };
-            driver::block_on(close(&offline.agent, only, *output))?;
+            driver::block_on(async {
+                let offline = offline::open(home, config).await?;
+                close(&offline.agent, only, *output).await
+            })?;
         }
     }
     Ok(Exit::Done.into())

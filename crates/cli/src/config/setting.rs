@@ -196,6 +196,41 @@ impl Setting for KeyName {
     }
 }
 
+/// Where the newest state is noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AnchorPlace {
+    File(PathBuf),
+    /// A value of the KV engine of Vault or OpenBao.
+    Vault {
+        mount: String,
+        path: String,
+    },
+}
+
+impl Setting for AnchorPlace {
+    fn allowed() -> String {
+        "a file, or a value of Vault's KV engine, as \"vault:secret/agents/alice\"".to_owned()
+    }
+
+    fn read(given: &Given, base: &Path) -> Option<Self> {
+        let Some(place) = text(given).and_then(|text| text.strip_prefix("vault:")) else {
+            return PathBuf::read(given, base).map(Self::File);
+        };
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_plain);
+        let (mount, path) = place.split_once('/')?;
+        let good = place.split('/').all(is_part);
+        good.then(|| Self::Vault { mount: mount.to_owned(), path: path.to_owned() })
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::File(path) => path.show(),
+            Self::Vault { mount, path } => quoted(&format!("vault:{mount}/{path}")),
+        }
+    }
+}
+
 /// Addresses with a common beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Network {

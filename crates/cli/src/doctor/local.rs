@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     error::Failure,
     home::Home,
-    offline::{self, Opening},
+    offline::{self, Guard, Opening},
     text::{span, utc},
 };
 
@@ -89,17 +89,21 @@ pub(super) async fn state(
     keys: &Arc<FileKeyStore>,
     change_anchor: bool,
 ) -> Vec<Check> {
-    if change_anchor && let Err(failure) = offline::store(home, config, keys, Opening::ChangeAnchor)
+    let guard = Guard::default();
+    if change_anchor
+        && let Err(failure) =
+            offline::store(home, config, keys, &guard, Opening::ChangeAnchor).await
     {
         return vec![judged("anchor", &failure)];
     }
-    let offline = match offline::build(home, config, Arc::clone(keys)) {
+    let offline = match offline::build(home, config, Arc::clone(keys), &guard).await {
         Ok(offline) => offline,
         Err(failure) => return vec![judged("state", &failure)],
     };
     let mut checks = stored(&offline.store).unwrap_or_else(|error| {
         vec![Check::failed("state", &Failure::from(sealwire::Error::from(error)))]
     });
+    checks.insert(0, guarded(config));
     checks.push(match offline.agent.sessions().await {
         Ok(found) => sessions(&found, agent::wall()),
         Err(error) => Check::failed("sessions", &error.into()),
@@ -128,13 +132,22 @@ fn stored(store: &SqliteStore) -> Result<Vec<Check>, store::Error> {
     ])
 }
 
+/// What a thief of the disk would need. The state was opened with it.
+fn guarded(config: &Config) -> Check {
+    let said = match &config.agent.state_kms {
+        Some(name) => format!("takes this agent's keys and {name}"),
+        None => "takes this agent's keys alone".to_owned(),
+    };
+    Check::ok("state key", said)
+}
+
 fn anchor(protection: Protection) -> Check {
     match protection {
         Protection::Anchored => Check::ok("anchor", "an older state would be noticed"),
         _ => Check::warn(
             "anchor",
             protection.to_string(),
-            "do not restore the state from a backup; or set agent.anchor to a file outside of it",
+            "do not restore the state from a backup; or set agent.anchor to a place outside of it",
         ),
     }
 }

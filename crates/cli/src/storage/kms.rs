@@ -65,6 +65,15 @@ pub(crate) async fn vault(
     name: &str,
     config: &StorageConfig,
 ) -> Result<VaultKms, Failure> {
+    Ok(VaultKms::connect(vault_settings(mount, name, config)?).await?)
+}
+
+/// What stands at `name` in the engine at `mount`, with the token of the environment or of a file.
+pub(crate) fn vault_settings(
+    mount: &str,
+    name: &str,
+    config: &StorageConfig,
+) -> Result<VaultSettings, Failure> {
     let Some(address) = &config.vault_address else {
         let message = format!("where the server of vault:{name} is has not been said");
         return Err(Failure::new(Exit::Usage, message)
@@ -74,7 +83,7 @@ pub(crate) async fn vault(
     settings.mount = mount.to_owned();
     settings.namespace.clone_from(&config.vault_namespace);
     settings.http = http(config)?;
-    Ok(VaultKms::connect(settings).await?)
+    Ok(settings)
 }
 
 /// The environment stands over the file.

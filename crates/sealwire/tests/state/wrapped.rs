@@ -127,7 +127,7 @@ pub(crate) async fn opens_only_with(state: &Path, guard: Guard, what: &str) {
         assert!(self::files(state) == files, "{what}: something was changed");
     }
     let store = open(state, guard, Options::new()).await;
-    check(&store.unwrap_or_else(|error| panic!("{what}, {guard:?}: {error}")));
+    check(&store.map_err(|error| format!("{what}, {guard:?}: {error}")).expect("opens"));
     assert_eq!(names(state), ["lock", "state.db", "state.key"], "{what}");
 }
 

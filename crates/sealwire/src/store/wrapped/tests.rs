@@ -133,7 +133,8 @@ fn a_file_that_someone_else_made_for_the_agent_is_refused() {
 #[test]
 fn parts_of_two_files_do_not_make_one() {
     let (_, other) = generate(&kek("agents", 1), 6).expect("made");
-    let parts: [(&str, Box<dyn FnOnce(&mut WrappedStateKey)>); 4] = [
+    type Change = Box<dyn FnOnce(&mut WrappedStateKey)>;
+    let parts: [(&str, Change); 4] = [
         (
             "the wrap of another",
             Box::new({
