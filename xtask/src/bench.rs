@@ -6,18 +6,21 @@
 mod html;
 mod plan;
 mod row;
+mod scratch;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::debian;
 use crate::job::{Context, JobResult, Stop};
 use crate::process;
 use crate::python;
 use crate::test;
 use plan::{Figure, Program, Suite};
 use row::Row;
+use scratch::Scratch;
 
 pub(crate) use plan::names;
 
@@ -68,17 +71,21 @@ fn measure(
     let rounds = if quick { figure.rounds.min(3) } else { figure.rounds };
     let bytes = if quick { figure.bytes / 16 } else { figure.bytes };
     let millis: u32 = if quick { 300 } else { 1500 };
+    let scratch = figure.files.then(|| Scratch::new(context, bytes)).transpose()?;
     let ask = |program, name: &str, peer: &str| -> Result<f64, Stop> {
         let numbers = [millis.to_string(), bytes.to_string()];
-        let mut command = programs.command(context, program);
+        let mut command = programs.command(context, suite, program);
         command.args([suite.name, name, peer]).args(numbers);
-        value(&mut command)
+        value(command.arg(scratch.as_ref().map_or(Path::new(""), Scratch::path)))
     };
     let mut ours = Vec::new();
     let mut theirs = vec![Vec::new(); figure.peers.len()];
     for _ in 0..rounds {
         ours.push(ask(Program::Ours, figure.name, "")?);
         for (values, peer) in theirs.iter_mut().zip(figure.peers) {
+            if programs.missing.contains(&peer.program) {
+                continue;
+            }
             values.push(match peer.program {
                 // The same program with another row: how a figure of ours grows.
                 Program::Ours => ask(Program::Ours, peer.name, "")?,
@@ -107,9 +114,11 @@ struct Programs {
     peers: PathBuf,
     /// The interpreter, with [`PACKAGES`]; empty where no figure asks for it.
     python: PathBuf,
+    /// Whom this machine does not have.
+    missing: Vec<Program>,
 }
 
-/// What the peer in Python stands on.
+/// What the peers in Python stand on.
 const PACKAGES: [&str; 9] = [
     "DoubleRatchet==1.3.0",
     "cryptography==50.0.2",
@@ -140,7 +149,9 @@ impl Programs {
         } else {
             PathBuf::new()
         };
+        let missing = missing(context, suite)?;
         Ok(Self {
+            missing,
             ours: target.join("release/examples").join(suite.example),
             x_wing: target.join("release/examples/x_wing"),
             peers: peers.join("release/sealwire-bench-peers"),
@@ -148,20 +159,36 @@ impl Programs {
         })
     }
 
-    fn command(&self, context: &Context, program: Program) -> Command {
+    fn command(&self, context: &Context, suite: &Suite, program: Program) -> Command {
         let path = match program {
             Program::Ours | Program::Limit => &self.ours,
             Program::XWing => &self.x_wing,
-            Program::Peers => &self.peers,
+            Program::Peers | Program::Debian(_) => &self.peers,
             Program::Python => &self.python,
         };
         let mut command = process::command(context, path);
         if program == Program::Python {
             // No compiled modules in the checkout.
-            command.args(["-B", "crates/bench/peers/ratchet.py"]);
+            command.arg("-B").arg(format!("crates/bench/peers/{}.py", suite.name));
         }
         command
     }
+}
+
+/// Debian packages that neither are here nor may be installed: their rows are left out, which is
+/// said.
+fn missing(context: &Context, suite: &Suite) -> Result<Vec<Program>, Stop> {
+    let mut missing = Vec::new();
+    for package in suite.packages() {
+        match debian::need(context, &[package]) {
+            Err(skip @ Stop::Skip { .. }) if !context.ci => {
+                eprintln!("rows are left out: {skip}");
+                missing.push(Program::Debian(package));
+            }
+            other => other?,
+        }
+    }
+    Ok(missing)
 }
 
 pub(crate) fn build(context: &Context, arguments: &str, target: &Path) -> JobResult {

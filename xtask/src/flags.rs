@@ -25,7 +25,7 @@ usage: cargo xtask COMMAND
                                   N of the changes
   bench SUITE [--json] [--quick] [--html FILE]
                                   our figures beside those of peers: handshake,
-                                  record, xwing, ratchet, growth, relay
+                                  record, xwing, ratchet, envelope, growth, relay
   load [--seconds N] [--agents N] [--rate R] [--connections N] [--processes N]
        [--kill-every N] [--json]
                                   a relay under a load of messages, each accounted for:

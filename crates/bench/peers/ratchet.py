@@ -1,6 +1,6 @@
 """The classical ratchet of the package `doubleratchet`, with its recommended parts.
 
-Called as the other programs are: SUITE NAME PEER MILLISECONDS BYTES. Prints one figure.
+Called as the other programs are: SUITE NAME PEER MILLISECONDS BYTES FOLDER. Prints one figure.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ async def ping(one, other):
         await send(one, other)
 
 
-async def main(suite, name, peer, milliseconds, _bytes):
+async def main(suite, name, peer, milliseconds, _bytes, _folder):
     """The upper decile over slices of ten messages, as the others take it."""
     work = {"burst": burst, "ping": ping}[name]
     sides = await pair()

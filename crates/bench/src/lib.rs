@@ -8,15 +8,21 @@
 //! It depends on nothing of Sealwire: the peers' workspace includes it too.
 #![forbid(unsafe_code)]
 
+pub mod clock;
+pub mod files;
 pub mod load;
+pub mod ranges;
 pub mod ratchet;
 pub mod tcp;
 
 use std::{
     error::Error,
     hint::black_box,
+    path::PathBuf,
     time::{Duration, Instant},
 };
+
+use clock::{passed, processor};
 
 /// An error of whatever kind: a benchmark that fails says why and ends.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -38,22 +44,25 @@ pub struct Request {
     pub time: Duration,
     /// How many bytes to move, where a row moves bytes.
     pub bytes: u64,
+    /// Where files may be written, where a row has files.
+    pub folder: PathBuf,
 }
 
 impl Request {
-    /// Reads `SUITE NAME PEER MILLISECONDS BYTES` from the command line.
+    /// Reads `SUITE NAME PEER MILLISECONDS BYTES FOLDER` from the command line.
     ///
     /// # Errors
     /// When a word is missing or no number.
     pub fn from_args() -> Result<Self, Failure> {
         let mut words = std::env::args().skip(1);
-        let mut word = || words.next().ok_or("usage: SUITE NAME PEER MILLISECONDS BYTES");
+        let mut word = || words.next().ok_or("usage: SUITE NAME PEER MILLISECONDS BYTES FOLDER");
         Ok(Self {
             suite: word()?,
             name: word()?,
             peer: word()?,
             time: Duration::from_millis(word()?.parse()?),
             bytes: word()?.parse()?,
+            folder: word()?.into(),
         })
     }
 
@@ -80,24 +89,41 @@ impl Request {
 ///
 /// # Errors
 /// The first error of `work`.
-pub fn rate<R>(
+pub fn rate<R>(time: Duration, work: impl FnMut() -> Result<R, Failure>) -> Result<f64, Failure> {
+    rate_by(passed, time, work)
+}
+
+/// As [`rate`], for work of one thread that may take longer than a scheduler lets it have the
+/// processor, and that waits for nothing: by the processor time that it takes.
+///
+/// # Errors
+/// The first error of `work`.
+pub fn busy_rate<R>(
+    time: Duration,
+    work: impl FnMut() -> Result<R, Failure>,
+) -> Result<f64, Failure> {
+    rate_by(processor, time, work)
+}
+
+fn rate_by<R>(
+    clock: fn() -> f64,
     time: Duration,
     mut work: impl FnMut() -> Result<R, Failure>,
 ) -> Result<f64, Failure> {
-    let mut run = |count: u32| -> Result<Duration, Failure> {
-        let start = now();
+    let mut run = |count: u32| -> Result<f64, Failure> {
+        let start = clock();
         for _ in 0..count {
             black_box(work()?);
         }
-        Ok(start.elapsed())
+        Ok(clock() - start)
     };
     let warm = now();
     let mut count = 1_u32;
     // The number of repetitions that fill a slice.
     loop {
         let taken = run(count)?;
-        if taken < SLICE {
-            let grown = SLICE.as_secs_f64() / taken.as_secs_f64().max(1e-9);
+        if taken < SLICE.as_secs_f64() {
+            let grown = SLICE.as_secs_f64() / taken.max(1e-9);
             count = count.saturating_mul(if grown > 1.9 { 2 } else { 1 }).max(1);
         }
         if warm.elapsed() >= time / 4 {
@@ -107,7 +133,7 @@ pub fn rate<R>(
     let start = now();
     let mut rates = Vec::new();
     while start.elapsed() < time || rates.len() < 3 {
-        rates.push(f64::from(count) / run(count)?.as_secs_f64());
+        rates.push(f64::from(count) / run(count)?);
     }
     upper_decile(rates).ok_or_else(|| "nothing was measured".into())
 }

@@ -1,5 +1,7 @@
 //! Which figures there are, beside whom, and what is wanted.
 
+use std::collections::BTreeSet;
+
 /// A set of figures.
 #[derive(Debug)]
 pub(super) struct Suite {
@@ -16,6 +18,8 @@ pub(super) struct Figure {
     pub(super) unit: Unit,
     /// How many bytes are moved; 0 where the time decides.
     pub(super) bytes: u64,
+    /// Whether programs are given a folder for files.
+    pub(super) files: bool,
     /// How often each side is asked, without `--quick`.
     pub(super) rounds: u32,
     /// Whether `--quick` leaves it out.
@@ -43,6 +47,8 @@ pub(super) enum Program {
     Limit,
     XWing,
     Peers,
+    /// The peers' program, which starts one of this Debian package.
+    Debian(&'static str),
     Python,
 }
 
@@ -81,7 +87,20 @@ impl Unit {
 impl Suite {
     /// Whether a figure needs `program`.
     pub(super) fn asks(&self, program: Program) -> bool {
-        self.figures.iter().flat_map(|figure| figure.peers).any(|peer| peer.program == program)
+        self.programs().any(|asked| asked == program)
+    }
+
+    /// The Debian packages that figures need, each once.
+    pub(super) fn packages(&self) -> BTreeSet<&'static str> {
+        let package = |program| match program {
+            Program::Debian(package) => Some(package),
+            _ => None,
+        };
+        self.programs().filter_map(package).collect()
+    }
+
+    fn programs(&self) -> impl Iterator<Item = Program> {
+        self.figures.iter().flat_map(|figure| figure.peers).map(|peer| peer.program)
     }
 }
 
@@ -90,7 +109,7 @@ const fn theirs(name: &'static str, wanted: Option<f64>) -> Peer {
 }
 
 const fn timed(name: &'static str, unit: Unit, peers: &'static [Peer]) -> Figure {
-    Figure { name, unit, bytes: 0, rounds: 7, slow: false, wanted: None, peers }
+    Figure { name, unit, bytes: 0, files: false, rounds: 7, slow: false, wanted: None, peers }
 }
 
 const fn limit(name: &'static str) -> Peer {
@@ -103,7 +122,7 @@ const fn loaded(
     wanted: Option<f64>,
     peers: &'static [Peer],
 ) -> Figure {
-    Figure { name, unit, bytes: 0, rounds: 3, slow: false, wanted, peers }
+    Figure { name, unit, bytes: 0, files: false, rounds: 3, slow: false, wanted, peers }
 }
 
 const fn filled(name: &'static str, peers: &'static [Peer]) -> Figure {
@@ -116,7 +135,7 @@ const fn full(name: &'static str, peers: &'static [Peer]) -> Figure {
 }
 
 const fn grows(name: &'static str, unit: Unit, peers: &'static [Peer]) -> Figure {
-    Figure { name, unit, bytes: 0, rounds: 3, slow: false, wanted: None, peers }
+    Figure { name, unit, bytes: 0, files: false, rounds: 3, slow: false, wanted: None, peers }
 }
 
 /// With identities: a proof and a card on each side, which no peer has.
@@ -157,7 +176,31 @@ const ACCEPT_TIME: [Peer; 1] =
 const CLAIM_TIME: [Peer; 1] =
     [Peer { name: "claim, processor time", program: Program::Ours, wanted: None }];
 
-const SUITES: [Suite; 6] = [
+/// AES-256-GCM alone is the most that there is; a stream of 64 KiB is also a head and a key record.
+const SMALL_SEALS: [Peer; 3] = [AGE, CRYPTOGRAPHY, theirs("aws-lc", None)];
+const MEMORY_SEALS: [Peer; 3] = [AGE, CRYPTOGRAPHY, theirs("aws-lc", Some(0.8))];
+const FILES: [Peer; 5] =
+    [AGE, AGE_COMMAND, CRYPTOGRAPHY, theirs("aws-lc", None), theirs("cp", None)];
+const AGE: Peer = theirs("age", Some(2.0));
+const AGE_COMMAND: Peer = Peer { name: "age-cli", program: Program::Debian("age"), wanted: None };
+const CRYPTOGRAPHY: Peer =
+    Peer { name: "cryptography", program: Program::Python, wanted: Some(1.3) };
+const THREADS: [Peer; 2] = [limit("1 thread"), theirs("cp", None)];
+
+/// Whatever the size of the object.
+const MOST_MEMORY: f64 = 64.0 * 1024.0 * 1024.0;
+
+const fn file(name: &'static str, peers: &'static [Peer]) -> Figure {
+    let unit = Unit::BytesPerSecond;
+    Figure { bytes: 4 << 30, files: true, rounds: 3, ..timed(name, unit, peers) }
+}
+
+const fn weighed(name: &'static str) -> Figure {
+    let unit = Unit::Bytes;
+    Figure { unit, rounds: 1, wanted: Some(MOST_MEMORY), ..file(name, &[]) }
+}
+
+const SUITES: [Suite; 7] = [
     Suite {
         name: "handshake",
         example: "ours",
@@ -181,6 +224,7 @@ const SUITES: [Suite; 6] = [
                 name: "tcp 4GiB",
                 unit: Unit::BytesPerSecond,
                 bytes: 4 << 30,
+                files: false,
                 rounds: 3,
                 slow: false,
                 wanted: None,
@@ -207,6 +251,30 @@ const SUITES: [Suite; 6] = [
             timed("state written and read", Unit::PerSecond, &OLM),
             Figure { wanted: Some(2000.0), ..timed("durable", Unit::PerSecond, &[]) },
             timed("durable, processor time", Unit::PerSecond, &[]),
+        ],
+    },
+    Suite {
+        name: "envelope",
+        example: "ours",
+        figures: &[
+            timed("seal 64KiB mem", Unit::BytesPerSecond, &SMALL_SEALS),
+            timed("seal 64MiB mem", Unit::BytesPerSecond, &MEMORY_SEALS),
+            timed("open 64MiB mem", Unit::BytesPerSecond, &MEMORY_SEALS),
+            file("seal 4GiB file", &FILES),
+            file("open 4GiB file", &FILES),
+            file("seal 4GiB file, 2 threads", &THREADS),
+            file("open 4GiB file, 2 threads", &THREADS),
+            weighed("seal 4GiB memory"),
+            weighed("open 4GiB memory"),
+            weighed("seal 4GiB memory, 2 threads"),
+            weighed("open 4GiB memory, 2 threads"),
+            timed("range", Unit::PerSecond, &[theirs("aws-lc", None)]),
+            Figure {
+                files: true,
+                ..timed("range, file", Unit::PerSecond, &[theirs("aws-lc", None)])
+            },
+            timed("many", Unit::PerSecond, &[AGE]),
+            Figure { rounds: 3, wanted: Some(10_000.0), ..timed("rewrap", Unit::PerSecond, &[]) },
         ],
     },
     Suite {
@@ -253,7 +321,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The suite of this name.
 pub(super) fn find(name: &str) -> Option<&'static Suite> {
-    static ALL: [Suite; 6] = SUITES;
+    static ALL: [Suite; 7] = SUITES;
     ALL.iter().find(|suite| suite.name == name)
 }
 
@@ -269,6 +337,20 @@ mod tests {
             names.dedup();
             assert_eq!(names.len(), suite.figures.len(), "{}", suite.name);
             assert!(find(suite.name).is_some());
+        }
+    }
+
+    #[test]
+    fn a_suite_names_the_packages_that_it_needs_once() {
+        let packages = |name| find(name).unwrap().packages().into_iter().collect::<Vec<_>>();
+        assert_eq!(packages("envelope"), ["age"]);
+        assert_eq!(packages("record"), [""; 0]);
+    }
+
+    #[test]
+    fn what_moves_gigabytes_says_so() {
+        for figure in SUITES.iter().flat_map(|suite| suite.figures) {
+            assert_eq!(figure.bytes == 4 << 30, figure.name.contains("4GiB"), "{}", figure.name);
         }
     }
 

@@ -23,8 +23,8 @@ pub(super) struct Row {
     volume: Option<u64>,
 }
 
-/// The rows of one figure from what was measured in each round: one for each peer, and one for
-/// ours alone where there is none or something is wanted of it.
+/// The rows of one figure from what was measured in each round: one for each peer that was, and
+/// one for ours alone where there is none or something is wanted of it.
 pub(super) fn rows(
     suite: &'static str,
     figure: &'static Figure,
@@ -44,13 +44,15 @@ pub(super) fn rows(
         wanted: figure.wanted,
         volume,
     };
-    let beside = figure.peers.iter().zip(theirs).map(|(peer, values)| {
+    let measured: Vec<_> =
+        figure.peers.iter().zip(theirs).filter(|(_, values)| !values.is_empty()).collect();
+    let stands_alone = measured.is_empty() || figure.wanted.is_some();
+    let beside = measured.into_iter().map(|(peer, values)| {
         let value = median(values) / divisor;
         let ratio = if alone.less_is_better { value / alone.ours } else { alone.ours / value };
         let peer_row = Some((peer.name, value));
         Row { peer: peer_row, ratio: Some(ratio), wanted: peer.wanted, ..alone.clone() }
     });
-    let stands_alone = figure.peers.is_empty() || figure.wanted.is_some();
     stands_alone.then(|| alone.clone()).into_iter().chain(beside).collect()
 }
 
@@ -157,6 +159,17 @@ mod tests {
             (&row["peer"], &row["ratio"], &row["info"]),
             (&Value::Null, &Value::Null, &true.into())
         );
+    }
+
+    #[test]
+    fn a_peer_that_is_not_here_has_no_row() {
+        let file = figure("envelope", "seal 4GiB file");
+        let measured = vec![vec![4e8], vec![], vec![1e9], vec![1e9], vec![]];
+        let rows = rows("envelope", file, Some(4 << 30), vec![2e9], measured);
+        let names: Vec<_> = rows.iter().filter_map(|row| row.peer.map(|(name, _)| name)).collect();
+        assert_eq!(names, ["age", "cryptography", "aws-lc"]);
+        let nobody = super::rows("envelope", file, None, vec![2e9], vec![vec![]; 5]);
+        assert_eq!((nobody.len(), nobody[0].peer), (1, None));
     }
 
     #[test]

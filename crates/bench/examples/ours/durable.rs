@@ -9,14 +9,13 @@ use std::{
     thread,
 };
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
 use sealwire::{
     Effects,
     core::MemoryKeyStore,
     custody::system_rng,
     store::{Options, RowKey, SqliteStore, Store, Table, Value},
 };
-use sealwire_bench::{Failure, Request, now, ratchet::PAYLOAD};
+use sealwire_bench::{Failure, Request, clock::processor, now, ratchet::PAYLOAD};
 use sealwire_ratchet::Session;
 
 use crate::{ratchet::pair, side::NOW};
@@ -64,14 +63,6 @@ pub(crate) fn measure(request: &Request) -> Result<f64, Failure> {
         let alone = request.name == "durable, processor time";
         Ok(f64::from(count) / if alone { busy } else { elapsed.max(busy) })
     })
-}
-
-/// Seconds of processor time that the process has used.
-fn processor() -> f64 {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::ProcessCPUTime);
-    #[expect(clippy::cast_precision_loss, reason = "the seconds of one run")]
-    let (seconds, nanos) = (tv_sec as f64, tv_nsec as f64);
-    seconds + nanos / 1e9
 }
 
 /// One session, and how far it is.

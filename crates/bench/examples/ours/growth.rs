@@ -17,7 +17,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::side::Side;
+use crate::{memory::resident, side::Side};
 
 pub(crate) fn measure(request: &Request) -> Result<f64, Failure> {
     match request.name.as_str() {
@@ -68,14 +68,6 @@ fn memory<R, F: Future<Output = Result<R, Failure>>>(
         drop(kept);
         Ok(f64::from(after.saturating_sub(before)) * 1024.0 / f64::from(KEPT))
     })
-}
-
-/// The process's resident memory, in KiB.
-fn resident() -> Result<u32, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmRSS")?;
-    Ok(kib.parse()?)
 }
 
 /// Two agents and a socket that listens.

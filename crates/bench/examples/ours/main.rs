@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod durable;
+mod envelope;
 mod growth;
 mod handshake;
+mod memory;
 mod ratchet;
 mod record;
 mod side;
@@ -20,6 +22,7 @@ fn main() -> Result<(), Failure> {
         "record" => record::measure(&request),
         "xwing" => xwing::measure(&request),
         "growth" => growth::measure(&request),
+        "envelope" => envelope::measure(&request),
         "ratchet" => ratchet::measure(&request),
         _ => Err(request.unknown()),
     }?;

@@ -1,5 +1,6 @@
 //! The figures of other implementations, asked for by `cargo xtask bench`.
 
+mod envelope;
 mod handshake;
 mod ratchet;
 mod record;
@@ -10,6 +11,7 @@ use sealwire_bench::{Failure, Request};
 fn main() -> Result<(), Failure> {
     let request = Request::from_args()?;
     let figure = match request.suite.as_str() {
+        "envelope" => envelope::measure(&request),
         "handshake" => handshake::measure(&request),
         "record" if request.name.starts_with("tcp") => tcp::measure(&request),
         "record" => record::measure(&request),
