@@ -30,7 +30,8 @@ Exit codes:
   3  the connection was cut before the peer's authenticated close: data may be missing
   4  the peer refused
   5  this side refused: by its policy, or because the peer is not the one it must be
-  6  nothing is lost, and trying again later can succeed: a relay or peer is away or busy";
+  6  nothing is lost, and trying again later can succeed: a relay, peer or key
+     service is away or busy";
 
     pub(crate) const fn code(self) -> u8 {
         self as u8
@@ -285,6 +286,9 @@ impl From<StoreError> for Failure {
             StoreError::Denied(_) => Self::other(message)
                 .hint("ask whoever administers the store, or look at the credentials"),
             StoreError::Name(_) => Self::new(Exit::Usage, message),
+            StoreError::Failed(_) if message.contains("://") => Self::other(message).hint(
+                "look whether the address and the name of the bucket are right; then try again",
+            ),
             _ => Self::other(message),
         }
     }

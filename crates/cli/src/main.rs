@@ -1,4 +1,4 @@
-//! The command `sealwire`: identities, trust, and encrypted pipes between agents.
+//! The command `sealwire`: identities, trust, encrypted pipes between agents, and sealed files.
 //!
 //! Every command is one file under `cmd/`. It returns a result or a [`Failure`](error::Failure)
 //! and prints through [`Output`](output::Output) alone, which writes for people or, with

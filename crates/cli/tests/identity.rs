@@ -201,7 +201,10 @@ fn what_is_unknown_is_said_with_what_was_tried() {
     let agent = Agent::new();
     let path = file(agent.home(), "\u{1b}[2Jnotes", b"\x09\x1b[31mnotes");
     let failed = agent.run(&["inspect", &path]);
-    failed.assert_failed(1, "is not a card, key file, pins file or start of a connection");
+    failed.assert_failed(
+        1,
+        "is not a card, key file, pins file, sealed object, key record or start of a connection",
+    );
     for kind in ["card text", "key file", "pin store", "preamble"] {
         assert!(failed.stderr.contains(kind), "{}", failed.stderr);
     }

@@ -470,7 +470,6 @@ fn of_an_object_that_fails_half_way_the_beginning_is_printed_and_said_to_be_one(
     assert!(!archive.path("out").exists());
 }
 
-// attack T27
 #[test]
 fn an_older_key_record_opens_while_its_key_is_there() {
     let archive = Archive::new();

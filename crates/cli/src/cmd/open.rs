@@ -1,6 +1,9 @@
 //! `sealwire open`: what was sealed, checked before it is given away.
 
-use std::{fmt, io, io::IsTerminal, ops::Range, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    fmt, io, io::IsTerminal, ops::Range, path::PathBuf, process::ExitCode, sync::Arc,
+    time::Duration,
+};
 
 use sealwire::{
     core::{KeyStore, keystore::KxId},
@@ -14,7 +17,7 @@ use sealwire_envelope::{
     store::{Access, StoreError, StoredObject},
 };
 use serde::Serialize;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 
 use crate::{
     agent,
@@ -37,6 +40,10 @@ use crate::{
 
 /// So much of a range is opened at a time.
 const STEP: u64 = 4 * 1024 * 1024;
+/// So much is written at a time: stores give pieces of a few KiB.
+const BUFFER: usize = 256 * 1024;
+/// How long a reader may take to accept what is left for it when the object has failed.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Each byte is authentic before it is written. A file appears when all of it is there, and not
 /// before; on standard output stands at most the beginning of an object that fails, and the exit
@@ -250,14 +257,7 @@ async fn write(object: &StoredObject, args: &Args, output: Output) -> Result<u64
         total = object.len() => total?,
         () = stop.asked() => return Err(stopped()),
     };
-    let range = match &args.range {
-        Some(range) if range.start > total => {
-            let message = format!("the object has {total} bytes, and the range begins behind them");
-            return Err(Failure::new(Exit::Usage, message));
-        }
-        Some(range) => Some(range.start..range.end.min(total)),
-        None => None,
-    };
+    let range = within(args.range.as_ref(), total)?;
     let length = range.as_ref().map_or(total, |range| range.end.saturating_sub(range.start));
     let out = args.out.as_ref().map(|out| OutFile::create(out, args.force)).transpose()?;
     let typed = out.is_none() && io::stdout().is_terminal();
@@ -265,32 +265,44 @@ async fn write(object: &StoredObject, args: &Args, output: Output) -> Result<u64
         Some(out) => Box::new(out.writer()?),
         None => sink::stdout(),
     };
-    let mut writer = Meter::new(writer, Transfer::start(output, Some(length), typed));
+    let meter = Meter::new(writer, Transfer::start(output, Some(length), typed));
+    let mut writer = BufWriter::with_capacity(BUFFER, meter);
     let copied = tokio::select! {
         copied = copy(object, range, &mut writer) => copied.map_err(Failure::from),
         () = stop.asked() => Err(stopped()),
     };
-    let printed = writer.bytes();
-    match (copied, out) {
-        (Ok(()), Some(out)) => {
-            drop(writer);
+    let Err(failure) = copied else {
+        let written = writer.get_ref().bytes();
+        drop(writer);
+        if let Some(out) = out {
             driver::blocking(|| out.publish()).await?;
         }
-        (Ok(()), None) => {}
-        (Err(failure), out) => {
-            let failed = writer.error();
-            return Err(match (failed, &out, &args.out) {
-                (Some(error), Some(_), Some(path)) => Failure::file("write", path, &error),
-                (Some(error), ..) => Failure::stdout(&error),
-                (None, Some(_), _) => failure.and("nothing was written"),
-                (None, None, _) if printed == 0 => failure.and("nothing was printed"),
-                (None, ..) => failure.and(&format!(
-                    "what was printed, {printed} bytes, is authentic and not all of it"
-                )),
-            });
-        }
+        return Ok(written);
+    };
+    if out.is_none() {
+        // What is authentic is given, unless nobody takes it.
+        let _ = tokio::time::timeout(FLUSH, writer.flush()).await;
     }
-    Ok(printed)
+    let meter = writer.get_mut();
+    Err(match (meter.error(), &args.out) {
+        (Some(error), Some(path)) => Failure::file("write", path, &error),
+        (Some(error), None) => Failure::stdout(&error),
+        (None, Some(_)) => failure.and("nothing was written"),
+        (None, None) if meter.bytes() == 0 => failure.and("nothing was printed"),
+        (None, None) => failure.and("what was printed is authentic and not all of it"),
+    })
+}
+
+/// The part of a range that an object has.
+fn within(range: Option<&Range<u64>>, total: u64) -> Result<Option<Range<u64>>, Failure> {
+    match range {
+        Some(range) if range.start > total => {
+            let message = format!("the object has {total} bytes, and the range begins behind them");
+            Err(Failure::new(Exit::Usage, message))
+        }
+        Some(range) => Ok(Some(range.start..range.end.min(total))),
+        None => Ok(None),
+    }
 }
 
 /// Copies what is authentic: all of it, in order, or a range of it.
