@@ -281,7 +281,7 @@ impl Keyring {
         if from == newest {
             return Ok(None);
         }
-        // attack T27: a stale key.
+        // Wrapped with that, objects would go back to a version that is to be retired.
         if self.kept.ring.entry(&newest).is_some() {
             let message = format!("{newest} wraps, which is older than {from} of the ring");
             return Err(Failure::new(Exit::Denied, message).hint(

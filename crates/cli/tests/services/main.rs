@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod rotation;
 mod server;
 
 use std::fs;

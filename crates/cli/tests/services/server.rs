@@ -24,6 +24,12 @@ path "MOUNT/encrypt/agents" { capabilities = ["update"] }
 path "MOUNT/decrypt/agents" { capabilities = ["update"] }
 "#;
 
+/// Of who rotates, in addition.
+const ROTATES: &str = r#"
+path "MOUNT/keys/agents/rotate" { capabilities = ["update"] }
+path "MOUNT/rewrap/agents" { capabilities = ["update"] }
+"#;
+
 /// A setting in the environment.
 type Variable = (&'static str, String);
 
@@ -113,11 +119,15 @@ pub(crate) fn vault() -> Vault {
     let mount = unique("transit");
     administer(&format!("sys/mounts/{mount}"), &json!({"type": "transit"}));
     administer(&format!("{mount}/keys/agents"), &json!({"type": "aes256-gcm96", "derived": true}));
-    let policy = POLICY.replace("MOUNT", &mount);
-    administer(&format!("sys/policies/acl/{mount}"), &json!({"policy": policy}));
+    allow(&mount, POLICY);
     let made = administer("auth/token/create", &json!({"policies": [mount]}));
     let token = made.pointer("/auth/client_token").and_then(Value::as_str).expect("a token");
     Vault { token: token.to_owned(), mount }
+}
+
+fn allow(mount: &str, policy: &str) {
+    let policy = policy.replace("MOUNT", mount);
+    administer(&format!("sys/policies/acl/{mount}"), &json!({"policy": policy}));
 }
 
 fn administer(path: &str, body: &Value) -> Value {
@@ -129,6 +139,21 @@ fn administer(path: &str, body: &Value) -> Value {
 impl Vault {
     pub(crate) fn key(&self) -> String {
         format!("vault:{}/agents", self.mount)
+    }
+
+    pub(crate) fn mount(&self) -> &str {
+        &self.mount
+    }
+
+    /// The token may rotate the key from now on, and rewrap.
+    pub(crate) fn let_rotate(&self) {
+        allow(&self.mount, &format!("{POLICY}{ROTATES}"));
+    }
+
+    /// What older versions wrapped opens no more.
+    pub(crate) fn refuse_before(&self, version: u32) {
+        let path = format!("{}/keys/agents/config", self.mount);
+        administer(&path, &json!({"min_decryption_version": version}));
     }
 
     pub(crate) fn token(&self) -> String {
