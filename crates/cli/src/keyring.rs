@@ -183,7 +183,9 @@ impl Kept {
 }
 
 impl Keyring {
-    /// Begins to keep what is of a key, with the versions that it has, oldest first.
+    /// Begins to keep what is of a key, with the versions that it has, oldest first. Where the key
+    /// has a ring already, under another name, that is what names it from then on: a key file was
+    /// moved.
     pub(crate) fn create(
         home: &Home,
         config: &StorageConfig,
@@ -200,10 +202,18 @@ impl Keyring {
         let directory = root(home).join(folder(&first.key));
         atomic::create_private_directory(&directory)?;
         let lock = lock(&directory)?;
+        let word = word(name)?;
         if directory.join(RING).symlink_metadata().is_ok() {
-            return Err(exists(&first.key));
+            let mut kept = Kept::read(directory)?;
+            if kept.notes.key == word {
+                return Err(exists(&first.key));
+            }
+            kept.notes.key = word;
+            let (mut keyring, _) = Self::open(kept, lock, home, config, now)?;
+            keyring.seal(now)?;
+            return Ok(keyring);
         }
-        let notes = Notes::new(word(name)?, now);
+        let notes = Notes::new(word, now);
         let kept = Kept { directory, ring, notes };
         let (mut keyring, _) = Self::open(kept, lock, home, config, now)?;
         keyring.seal(now)?;

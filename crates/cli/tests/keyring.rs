@@ -288,6 +288,16 @@ fn what_is_kept_is_for_the_owner_alone_and_holds_no_key() {
     let again = office.run(&["keyring", "init", &office.word]);
     again.assert_failed(1, "has a ring already, which is not overwritten");
     assert_eq!(fs::read(&office.key).unwrap(), before);
+    // A key file that was moved keeps its ring.
+    office.ok(&["keyring", "rotate"]);
+    let moved = office.agent.file("moved.kek");
+    fs::rename(&office.key, &moved).unwrap();
+    office.run(&["keyring", "rotate"]).assert_failed(1, "cannot open");
+    let word = format!("file:{}", moved.display());
+    assert_eq!(office.ok(&["keyring", "init", &word])["version"], "2");
+    assert_eq!(office.ok(&["keyring", "rotate", "--kms", &word])["to"], "3");
+    let status = office.ok(&["keyring", "status"]);
+    assert_eq!((&status["keys"][0]["key"], &status["keys"][1]), (&word.into(), &Value::Null));
 }
 
 // attack T27
