@@ -162,20 +162,20 @@ impl StoredObject {
     /// [`Error::Store`].
     pub async fn read_range(&self, range: Range<u64>) -> Result<Zeroizing<Vec<u8>>, Error> {
         let mut part = self.layout.chunks_of(&range);
-        let end = self.layout.all();
-        // ENV-14: where the range ends is said by a length that must be authentic.
+        // ENV-14: where the range ends is said by a length that must be authentic, and before
+        // memory is asked for by it.
+        if part.take > TRUSTED_LEN {
+            self.len().await?;
+        }
         if part.ends || self.whole.load(Ordering::Relaxed) {
             return self.collect(&part).await;
         }
+        let end = self.layout.all();
         if part.count > 0 && end.body.end.saturating_sub(part.body.end) <= NEAR_LEN {
             // The last chunk is so near that one request brings both.
             part.count = end.count.saturating_sub(part.first);
             part.body.end = end.body.end;
             part.ends = true;
-            return self.collect(&part).await;
-        }
-        if part.take > TRUSTED_LEN {
-            self.len().await?;
             return self.collect(&part).await;
         }
         let (_, content) = try_join(self.len(), self.collect(&part)).await?;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use sealwire_envelope::store::{Access, Store};
+use sealwire_envelope::{
+    chunks::SLOT_LEN,
+    store::{Access, Store},
+};
 
 use crate::{
     kek,
@@ -32,7 +35,8 @@ fn a_reader_asks_no_more_than_it_must() {
         ("long", LEN - 200_000..LEN - 199_000, 1, 1),
         ("long", LEN - 100..LEN + 100, 1, 1),
         ("long", LEN + 1..LEN + 2, 1, 1),
-        ("long", 0..LEN, 1, 1),
+        // Memory is asked for when it is known how much.
+        ("long", 0..LEN, 2, 1),
         ("short", 5..10, 0, 0),
         ("short", 0..30_000, 0, 0),
     ] {
@@ -59,4 +63,26 @@ fn a_reader_asks_no_more_than_it_must() {
         assert!(*read == content(len));
         assert_eq!(probe.asked(), all, "{name}");
     }
+}
+
+// ENV-14
+#[test]
+fn no_memory_is_asked_for_by_a_length_that_the_store_claims() {
+    let probe = Probe::new(Arc::new(InMemory::new()));
+    let store = Store::new(Arc::new(probe.clone()), "").unwrap();
+    let (kek, required) = (kek(1), tenant("acme"));
+    seal(&store, "a", &kek, &content(200_000), 1).unwrap();
+    // Half as many chunks as an object may have.
+    probe.claim((SLOT_LEN as u64) << 37);
+    now_or_never(async {
+        let object = store.open("a", &Access::kms(&kek, &required)).await.unwrap();
+        assert!(object.len().await.is_err());
+        assert!(object.read().await.is_err());
+        for range in [0..u64::MAX, 0..1 << 50, 20_000..30_000, (1 << 40)..(1 << 40) + 5] {
+            assert!(object.read_range(range).await.is_err());
+        }
+        let mut content = object.content();
+        while let Ok(Some(_)) = content.next().await {}
+        assert!(content.next().await.is_err());
+    });
 }
