@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// So many chunks are sealed by one thread at once: two buffers of them stay in its cache.
-const MOST_CHUNKS: usize = 32;
+const MOST_CHUNKS: usize = 16;
 /// So much is read at first.
 const READ_LEN: usize = 64 * 1024;
 
