@@ -158,7 +158,7 @@ impl StateKey {
         Ok(Self(Secret::from_slice(&key)?))
     }
 
-    #[cfg(any(feature = "sqlite", test))]
+    #[cfg(any(feature = "sqlite", all(test, feature = "envelope")))]
     pub(super) fn expose(&self) -> &[u8; KEY_LEN] {
         self.0.expose()
     }
