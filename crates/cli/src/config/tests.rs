@@ -33,6 +33,32 @@ fn without_file_and_environment_the_defaults_stand() {
 }
 
 #[test]
+fn an_anchor_is_a_file_or_a_value_of_vault() {
+    let anchor = |text: &str| {
+        config(&format!("[agent]\nanchor = \"{text}\"\n"), &[]).map(|config| config.agent.anchor)
+    };
+    let vault = |mount: &str, path: &str| AnchorPlace::Vault {
+        mount: mount.to_owned(),
+        path: path.to_owned(),
+    };
+    for (text, place) in [
+        ("anchor", AnchorPlace::File("/etc/agent/anchor".into())),
+        ("/mnt/other/vault:x", AnchorPlace::File("/mnt/other/vault:x".into())),
+        ("vault:secret/alice", vault("secret", "alice")),
+        ("vault:secret/agents/alice", vault("secret", "agents/alice")),
+    ] {
+        assert_eq!(anchor(text).expect(text), Some(place), "{text}");
+    }
+    for bad in
+        ["vault:", "vault:secret", "vault:secret/", "vault:/alice", "vault:a//b", "vault:a/b?"]
+    {
+        assert!(anchor(bad).is_err(), "{bad}");
+    }
+    let config = config("[agent]\nstate_kms = \"file:kek\"\n", &[]).expect("a configuration");
+    assert_eq!(config.agent.state_kms, Some(KeyName::File("/etc/agent/kek".into())));
+}
+
+#[test]
 fn the_environment_stands_over_the_file_and_the_file_over_the_defaults() {
     let text = "\
         # A comment, and a line that is blank.\n\

@@ -1,4 +1,8 @@
-use std::sync::{Arc, Mutex};
+use std::{
+    env, fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use super::*;
 use sealwire_core::{MemoryKeyStore, keystore::KeySeeds};
@@ -58,6 +62,23 @@ fn the_agent_and_the_key_service_open_it_together() {
     assert!(opened(&read, &kek("agents", 1)).expect("opens") == key);
     assert!(file.as_bytes().len() <= WrappedStateKey::MAX_LEN);
     assert!(generate(&kek("agents", 1), 6).expect("made").0 != key);
+}
+
+// attack T38
+// STA-19, STA-20
+#[test]
+fn a_file_of_version_2_opens_for_ever() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let frozen = vectors.join("wrapped-state-key-2.txt");
+    if env::var_os("SEALWIRE_WRITE_FIXTURE").is_some() {
+        let (key, file) = made();
+        let lines = format!("{}\n{}\n", hex::encode(file.as_bytes()), hex::encode(key.expose()));
+        fs::write(&frozen, lines).expect("written");
+    }
+    let text = fs::read_to_string(frozen).expect("there");
+    let lines: Vec<_> = text.lines().map(|line| hex::decode(line).expect("hex")).collect();
+    let file = WrappedStateKey::read(&keys(1), &lines[0]).expect("reads");
+    assert_eq!(opened(&file, &kek("agents", 1)).expect("opens").expose()[..], lines[1]);
 }
 
 // STA-20: neither share alone is the key, and none of the three stands in the file.
