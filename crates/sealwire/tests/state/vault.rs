@@ -164,7 +164,6 @@ fn an_older_state_is_refused_and_each_commit_costs_one_request() {
     assert!(matches!(refused, Error::RolledBack { .. }), "{refused}");
 }
 
-// attack T25
 // STA-14, STA-25
 #[test]
 fn an_anchor_that_does_not_answer_ends_the_store_and_loses_nothing() {

@@ -172,7 +172,6 @@ impl Scene {
     }
 }
 
-// attack T38
 // STA-22, STA-23
 #[tokio::test]
 async fn a_state_changes_hands_and_keeps_what_it_has() {
@@ -467,7 +466,7 @@ async fn a_change_moves_the_anchor_also_when_it_does_not_answer() {
     }
 }
 
-// attack T4
+// STA-6
 #[tokio::test]
 async fn a_state_that_is_open_changes_no_hands() {
     let scene = Scene::new();

@@ -108,7 +108,6 @@ fn neither_share_opens_it_alone() {
     assert!(matches!(refused, StateKeyError::OtherAgent), "{refused}");
 }
 
-// attack T18
 // STA-19
 #[test]
 fn every_changed_or_missing_byte_is_refused() {
