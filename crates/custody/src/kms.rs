@@ -15,20 +15,20 @@
 //!       http                 TLS, no redirect, bounded answer
 //! ```
 
-#[cfg(feature = "answers")]
+#[cfg(any(feature = "aws", feature = "hazmat", feature = "vault"))]
 mod answer;
 #[cfg(any(feature = "aws", feature = "hazmat"))]
 mod aws;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "aws", feature = "vault"))]
 mod driver;
 #[cfg(feature = "hazmat")]
 pub mod hazmat;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "aws", feature = "vault"))]
 mod http;
 mod local;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "aws", feature = "vault"))]
 mod retry;
-#[cfg(feature = "answers")]
+#[cfg(any(feature = "aws", feature = "hazmat", feature = "vault"))]
 mod secret_text;
 #[cfg(any(feature = "hazmat", feature = "vault"))]
 mod vault;

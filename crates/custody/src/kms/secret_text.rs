@@ -4,7 +4,7 @@ use core::fmt;
 
 use base64ct::{Base64, Encoding};
 use sealwire_envelope::{Dek, kms::KmsError};
-#[cfg(feature = "http")]
+#[cfg(any(feature = "aws", feature = "vault"))]
 use serde::Serialize;
 use serde::{
     Deserialize, Deserializer,
@@ -13,7 +13,7 @@ use serde::{
 use zeroize::Zeroizing;
 
 /// The length of a data key in base64.
-#[cfg(feature = "http")]
+#[cfg(any(feature = "aws", feature = "vault"))]
 const DEK_TEXT_LEN: usize = Dek::LEN.div_ceil(3) * 4;
 
 /// Text that is wiped, and not printed.
@@ -22,7 +22,7 @@ pub(super) struct SecretText(Zeroizing<String>);
 
 impl SecretText {
     /// A data key in base64.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "aws", feature = "vault"))]
     pub(super) fn of_dek(dek: &Dek) -> Result<Self, KmsError> {
         let mut text = Zeroizing::new(vec![0; DEK_TEXT_LEN]);
         Base64::encode(dek.expose(), &mut text)
@@ -39,7 +39,7 @@ impl SecretText {
     }
 }
 
-#[cfg(feature = "http")]
+#[cfg(any(feature = "aws", feature = "vault"))]
 impl Serialize for SecretText {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
@@ -70,7 +70,7 @@ impl Visitor<'_> for Text {
 mod tests {
     use super::*;
 
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "aws", feature = "vault"))]
     #[test]
     fn a_data_key_comes_back() {
         let dek = Dek::from_unwrapped(&[0xa7; Dek::LEN]).expect("32 bytes");
