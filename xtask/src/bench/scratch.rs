@@ -15,10 +15,10 @@ const MEMORY: &str = "/dev/shm";
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A folder with room for three files of `bytes`: one and its copy, and what the machine
-    /// needs besides.
+    /// A folder with room for two files of `bytes`, which is what a program has at once, and a
+    /// quarter more for what else the machine does.
     pub(super) fn new(context: &Context, bytes: u64) -> Result<Self, Stop> {
-        let need = bytes.saturating_mul(3);
+        let need = bytes.saturating_mul(2).saturating_add(bytes / 2);
         let memory = Path::new(MEMORY);
         let roomy = room(context, memory) >= need && available_memory() >= need;
         let (root, what) = if roomy {

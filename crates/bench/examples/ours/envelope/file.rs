@@ -40,7 +40,7 @@ pub(super) fn measure(request: &Request) -> Result<f64, Failure> {
     let scene = Scene {
         request,
         owner: Owner::new()?,
-        store: Store::local(&root, "acme")?,
+        store: Store::local(&root, "acme")?.with_threads(threads),
         runtime: (threads > 1).then(|| Builder::new_current_thread().build()).transpose()?,
         weigh: name.ends_with("memory"),
     };
