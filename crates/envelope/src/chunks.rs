@@ -172,7 +172,7 @@ impl OpenKey {
         slots: &[u8],
         out: &mut [u8],
     ) -> Result<usize, Error> {
-        let opened = self.open_each(first, ends, slots, out);
+        let opened = wipe::stack(|| self.open_each(first, ends, slots, out));
         // ENV-12
         opened.inspect_err(|_| out.fill(0))
     }

@@ -281,7 +281,9 @@ impl SealRun {
         }
         let chunks = plaintext.chunks_exact(CHUNK_LEN).zip(slots.chunks_exact_mut(SLOT_LEN));
         let mut numbered = (self.first..).zip(chunks);
-        numbered.try_for_each(|(index, (chunk, slot))| self.key.seal_into(index, chunk, slot))
+        wipe::stack(|| {
+            numbered.try_for_each(|(index, (chunk, slot))| self.key.seal_into(index, chunk, slot))
+        })
     }
 }
 
