@@ -185,8 +185,10 @@ impl SqliteStore {
         ladder: &Ladder,
     ) -> Result<Self, Error> {
         let path = directory.join(DATABASE);
-        if !is_there(&path)? {
-            creation::create(&directory, key, &options, ladder)?;
+        match is_there(&path)? {
+            // Before the connection: to close a file gives up the locks that SQLite has on it.
+            true => key_file::flush_database(&directory)?,
+            false => creation::create(&directory, key, &options, ladder)?,
         }
         let database = Database::open(&directory, &path)?;
         let verified = verify::verify(database, key, ladder)?;

@@ -175,6 +175,35 @@ fn a_process_killed_while_it_commits_leaves_whole_steps() {
     assert!((1..=COMMITS + 1).all(|steps| ends.contains_key(&steps)), "{ends:?}");
 }
 
+// attack T3
+// STA-16
+#[test]
+fn what_a_killed_process_wrote_is_flushed_before_the_anchor_follows_it() {
+    if !enabled() {
+        return;
+    }
+    let home = tempfile::tempdir().expect("directory");
+    let store = open(home.path()).expect("made");
+    store.commit(step(0)).map(drop).expect("stored");
+    drop(store);
+    let before_the_anchor = "rename,renameat,renameat2:signal=SIGKILL:when=1";
+    assert!(!inject(home.path(), before_the_anchor, CHILD, "").status.success());
+
+    let trace = home.path().join("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-y", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2", "-o"]);
+    strace.arg(&trace).arg("--").arg(env::current_exe().expect("this test"));
+    strace.args([CHILD.0, "--exact", "--nocapture", "--test-threads=1"]);
+    strace.env(CHILD.1, home.path()).env_remove("SEALWIRE_STRACE").stdin(Stdio::null());
+    assert!(strace.status().expect("strace runs").success());
+    let trace = std::fs::read_to_string(trace).expect("a trace");
+    let first = |names: [&str; 2]| {
+        trace.lines().position(|line| names.iter().all(|name| line.contains(name)))
+    };
+    let (flushed, moved) = (first(["sync(", "state.db-wal>"]), first(["rename", "anchor"]));
+    assert!(flushed.is_some() && moved.is_some() && flushed < moved, "{trace}");
+}
+
 // attack T28
 // STA-8
 #[test]

@@ -140,10 +140,10 @@ pub(super) fn rename(directory: &Path) -> Result<(), Error> {
     flush(directory)
 }
 
-/// What a process wrote that was killed may not be on the disk yet. The key that opens what was
-/// there before goes only when it is.
-// STA-23
-fn flush_database(directory: &Path) -> Result<(), Error> {
+/// What a process wrote that was killed may not be on the disk yet. Nothing is done on the strength
+/// of it before it is.
+// STA-16, STA-23
+pub(super) fn flush_database(directory: &Path) -> Result<(), Error> {
     for name in [DATABASE, LOG] {
         let path = directory.join(name);
         match File::open(&path).and_then(|file| file.sync_all()) {
