@@ -7,7 +7,9 @@
 //! ```
 //!
 //! Memory, folders, S3 (moto, SeaweedFS) and Azure (Azurite) run the same tests. Google Cloud
-//! Storage has no server that object_store can be tested with, and was never run.
+//! Storage has no server that object_store can be tested with: the tests run against a stand-in of
+//! ours, which holds each request against the documented form of the XML API as we read it. It was
+//! never run against the cloud.
 //!
 //! The record is written before the body, and only if there is none. A body appears whole or not
 //! at all. What a reader is given was verified chunk by chunk.
