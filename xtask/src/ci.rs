@@ -17,8 +17,8 @@ struct Job {
     name: &'static str,
     about: &'static str,
     run: fn(&mut Context) -> JobResult,
-    /// Whether it may run beside the others: it builds in a folder of its own and leaves nothing
-    /// for the summary.
+    /// Whether it may run beside the others: it leaves nothing for the summary, and builds in a
+    /// folder of its own, or comes so late that the others build little in theirs.
     beside: bool,
 }
 
@@ -45,10 +45,8 @@ const JOBS: [Job; 22] = [
     job("test-fast", "all tests with the fast backend", test::fast),
     job("test-portable", "tests of the cryptography with the portable backend", test::portable),
     job("doctests", "the examples in the documentation", test::doctests),
-    job("simd-off", "core's tests without SIMD", test::simd_off),
     job("vectors", "the count of vectors that the test jobs passed", vectors::count),
     job("leaf-builds", "each core alone, without default features", build::leaves),
-    job("interop", "Noise, the ratchet and objects at rest against others in Python", interop::all),
     job("load", "a relay killed under load, and what became of each message", load::check),
     job("services", "tests against real servers: key services and object stores", services::job),
     job("strace", "processes killed at some of the system calls that store", strace::check),
@@ -59,8 +57,14 @@ const JOBS: [Job; 22] = [
         test::memory,
     ),
     beside("fuzz-smoke", "each fuzz target for a few seconds", fuzz::smoke),
+    beside("simd-off", "core's tests without SIMD", test::simd_off),
+    beside(
+        "interop",
+        "Noise, the ratchet and objects at rest against others in Python",
+        interop::all,
+    ),
+    beside("package", "each crate builds from its package alone", build::package),
     job("deny", "licences, bans, version floors, sources", deny::check),
-    job("package", "each crate builds from its package alone", build::package),
     job("lockfile", "the lock files are complete and unchanged", build::lockfile),
     job("attacks", "how many of the forty attacks have a test", attacks::check),
 ];
