@@ -82,6 +82,8 @@ impl KeyFiles {
         }
         if fits(&next)? {
             let key = next.take()?;
+            // To close a file gives up the locks that SQLite has on it.
+            drop(database);
             flush_database(&self.directory)?;
             return rename(&self.directory).map(|()| key);
         }
