@@ -12,7 +12,7 @@ use std::{
     fmt::{self, Write as _},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
     thread,
 };
 
@@ -23,13 +23,8 @@ use sealwire_envelope::{
     local::{LocalKek, LocalKeys},
     store::{Access, Plan, Rewrap, Store},
 };
-use sealwire_testkit::{leak::shows, rng::SeededRng};
+use sealwire_testkit::{leak::shows, logs, rng::SeededRng};
 use support::{NOW, context, tenant};
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
 
 #[path = "api/support.rs"]
 #[expect(dead_code, reason = "shared with the tests of the formats")]
@@ -37,63 +32,6 @@ mod support;
 
 const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY";
 const TOKEN: &str = "FwoGZXIvYXdzEJr0e8dc4bb2a9f";
-
-/// All that was logged in this process.
-fn logged() -> &'static Mutex<String> {
-    static LOGGED: OnceLock<Mutex<String>> = OnceLock::new();
-    LOGGED.get_or_init(Mutex::default)
-}
-
-struct Everything;
-
-impl log::Log for Everything {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let line = format!("{} {}\n", record.target(), record.args());
-        logged().lock().unwrap().push_str(&line);
-    }
-
-    fn flush(&self) {}
-}
-
-struct Fields<'a>(&'a mut String);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        write!(self.0, "{field}={value:?} ").unwrap();
-    }
-}
-
-impl Subscriber for Everything {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut Fields(&mut logged().lock().unwrap()));
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut Fields(&mut logged().lock().unwrap()));
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = format!("{} ", event.metadata().target());
-        event.record(&mut Fields(&mut text));
-        text.push('\n');
-        logged().lock().unwrap().push_str(&text);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
 
 /// A local key that remembers every data key it saw.
 struct Watched {
@@ -333,9 +271,7 @@ async fn live(store: &Store, [first, second]: [&Watched; 2], seed: u64) -> Vec<S
 // attack T34
 #[tokio::test]
 async fn no_log_and_no_error_shows_what_is_secret() {
-    tracing::subscriber::set_global_default(Everything).unwrap();
-    log::set_logger(&Everything).unwrap();
-    log::set_max_level(log::LevelFilter::Trace);
+    logs::keep();
 
     let seen = Arc::default();
     let keys = [&Watched::new(1, &seen), &Watched::new(2, &seen)];
@@ -368,10 +304,11 @@ async fn no_log_and_no_error_shows_what_is_secret() {
     }
 
     assert!(said.iter().any(|line| line.contains("403 Forbidden")), "{said:#?}");
-    let all = format!("{}{}", logged().lock().unwrap(), said.join("\n"));
+    let log = logs::kept();
     for target in ["hyper", "reqwest", "object_store"] {
-        assert!(logged().lock().unwrap().contains(target), "nothing was logged by {target}");
+        assert!(log.contains(target), "nothing was logged by {target}");
     }
+    let all = log + &said.join("\n");
     let seen = seen.lock().unwrap().clone();
     assert!(seen.len() > 10, "{} keys", seen.len());
     for key in &seen {
@@ -387,5 +324,5 @@ async fn no_log_and_no_error_shows_what_is_secret() {
     }
     // The control: what is logged is found.
     tracing::trace!(key = ?seen[0]);
-    assert!(shows(&logged().lock().unwrap(), &seen[0]));
+    assert!(shows(&logs::kept(), &seen[0]));
 }

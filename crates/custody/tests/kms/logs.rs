@@ -1,9 +1,6 @@
 //! No log of any dependency, at its most talkative, shows a data key or a credential.
 
-use std::{
-    fmt::{self, Write},
-    sync::{Mutex, OnceLock},
-};
+use std::sync::Mutex;
 
 use base64ct::{Base64, Encoding};
 use sealwire_custody::{
@@ -12,13 +9,8 @@ use sealwire_custody::{
     system_rng,
 };
 use sealwire_envelope::{Dek, kms::Kms};
-use sealwire_testkit::leak::shows;
+use sealwire_testkit::{leak::shows, logs};
 use serde_json::json;
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -26,62 +18,6 @@ use crate::{
     fake::{Asked, Fake, Fault, Told},
     faults,
 };
-
-/// All that was logged in this process.
-fn logged() -> &'static Mutex<String> {
-    static LOGGED: OnceLock<Mutex<String>> = OnceLock::new();
-    LOGGED.get_or_init(Mutex::default)
-}
-
-struct Everything;
-
-impl log::Log for Everything {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let line = format!("{} {}\n", record.target(), record.args());
-        logged().lock().expect("lock").push_str(&line);
-    }
-
-    fn flush(&self) {}
-}
-
-struct Fields<'a>(&'a mut String);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        write!(self.0, "{field}={value:?} ").expect("a text");
-    }
-}
-
-impl Subscriber for Everything {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut Fields(&mut logged().lock().expect("lock")));
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut Fields(&mut logged().lock().expect("lock")));
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = format!("{} ", event.metadata().target());
-        event.record(&mut Fields(&mut text));
-        logged().lock().expect("lock").push_str(&text);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
 
 /// A service that gives back whatever key it was sent.
 fn echo(asked: &Asked) -> Told {
@@ -122,9 +58,8 @@ const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";
 // KMS-5
 #[tokio::test]
 async fn no_log_shows_a_key_or_a_credential() {
-    tracing::subscriber::set_global_default(Everything).expect("the first");
-    log::set_logger(&Everything).expect("the first");
-    log::set_max_level(log::LevelFilter::Trace);
+    logs::keep();
+    let mut said = Vec::new();
 
     let fake = Fake::start(echo);
     let token = VaultToken::Fixed(Zeroizing::new(TOKEN.to_owned()));
@@ -149,7 +84,7 @@ async fn no_log_shows_a_key_or_a_credential() {
         let wrapped = kms.wrap(&dek, &w()).await.expect("wraps");
         let unwrapped = kms.unwrap(&wrapped, &w()).await.expect("unwraps");
         assert_eq!(unwrapped.expose(), dek.expose());
-        write!(logged().lock().expect("lock"), "{kms:?} {wrapped:?}").expect("a text");
+        said.push(format!("{kms:?} {wrapped:?}"));
         // Refused, by a service that quotes what it was sent.
         let quoted = Base64::encode_string(&secret);
         let quoted = format!(r#"{{"errors":["{quoted} {TOKEN}"],"__type":"{quoted} {TOKEN}"}}"#);
@@ -162,7 +97,7 @@ async fn no_log_shows_a_key_or_a_credential() {
                 async { kms.unwrap(&wrapped, &w).await.map(drop) },
                 kms.rewrap(&wraps)
             );
-            write!(logged().lock().expect("lock"), "{refused:?}").expect("a text");
+            said.push(format!("{refused:?}"));
         }
         fake.fail_always(Fault::Garble(Vec::new()));
     }
@@ -174,16 +109,16 @@ async fn no_log_shows_a_key_or_a_credential() {
     let wrong = Passphrase::from_bytes(b"another passphrase").expect("long enough");
     let refused = KekFile::open(&path, &wrong).map(drop);
     let opened = KekFile::open(&path, &passphrase).expect("opens");
-    write!(logged().lock().expect("lock"), "{refused:?} {opened:?} {passphrase:?}")
-        .expect("a text");
+    said.push(format!("{refused:?} {opened:?} {passphrase:?}"));
 
-    let log = logged().lock().expect("lock").clone();
+    let log = logs::kept();
     assert!(log.contains("hyper") || log.contains("reqwest"), "nothing was logged: {log}");
+    let log = log + &said.join("\n");
     assert!(!shows(&log, &secret));
     for credential in [TOKEN, SECRET, PASSPHRASE] {
         assert!(!log.contains(credential) && !shows(&log, credential.as_bytes()), "{credential}");
     }
     // The control: what is logged is found.
     tracing::trace!(key = ?secret);
-    assert!(shows(&logged().lock().expect("lock"), &secret));
+    assert!(shows(&logs::kept(), &secret));
 }
