@@ -1,7 +1,5 @@
 //! Jobs `fmt`, `clippy` and `docs`.
 
-use std::iter;
-
 use crate::job::{Context, JobResult, Stop};
 use crate::metadata::LEAVES;
 use crate::process::{cargo, run};
@@ -11,14 +9,16 @@ pub(crate) fn fmt(context: &mut Context) -> JobResult {
     run(&mut cargo(context, "fmt --all --check"))
 }
 
-/// Every crate with all features; and each leaf crate on its own with none, so that none leans
-/// on a feature that another crate turns on: without its tests, for which other crates turn
-/// features on. Goes on after a crate with warnings to show those of the others.
+/// Every crate with all features; the tests that need servers, which are no targets of an
+/// ordinary run; and each leaf crate on its own with no features, so that none leans on one that
+/// another crate turns on: without its tests, for which other crates turn features on. Goes on
+/// after a crate with warnings to show those of the others.
 pub(crate) fn clippy(context: &mut Context) -> JobResult {
-    let whole = "--workspace --all-features --all-targets".to_owned();
+    let whole = ["--all-targets", "--test services"]
+        .map(|targets| format!("--workspace --all-features {targets}"));
     let leaves = LEAVES.map(|name| format!("--package {name} --no-default-features"));
     let mut failed = Vec::new();
-    for selection in iter::once(whole).chain(leaves) {
+    for selection in whole.into_iter().chain(leaves) {
         let arguments = format!("clippy --quiet {selection}");
         // Dependencies inside the workspace have their own turn.
         let lint = ["--", "--no-deps", "-D", "warnings"];

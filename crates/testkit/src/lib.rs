@@ -1,6 +1,6 @@
 //! Helpers that the tests of several crates share: seeded and broken random number
 //! generators, vector files, the corpora of the fuzz targets, searches for secrets in texts and
-//! in memory, all that is logged, and the X25519 keys that give a zero secret.
+//! in memory, all that is logged, servers, and the X25519 keys that give a zero secret.
 //!
 //! It depends on no Sealwire crate, so that any of them can use it in its unit tests.
 #![forbid(unsafe_code)]
@@ -18,6 +18,8 @@ pub mod leak;
 pub mod logs;
 pub mod memory;
 pub mod rng;
+#[cfg(feature = "services")]
+pub mod services;
 #[cfg(target_os = "linux")]
 pub mod stack;
 pub mod vectors;

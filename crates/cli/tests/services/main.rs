@@ -1,5 +1,5 @@
 //! Files sealed into real stores under real keys: `cargo xtask ci --only services`.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that fails panics")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that fails panics")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -9,6 +9,7 @@ mod server;
 use std::fs;
 
 use common::{Done, Sealwire, content, sealwire};
+use sealwire_testkit::services::{MOTO, SEAWEEDFS, azurite_container, bucket};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -75,14 +76,14 @@ fn holds(user: &User, store: &str) {
 
 #[test]
 fn moto_with_a_key_of_aws() {
-    let (bucket, arn) = (server::moto_bucket(), server::aws_key());
+    let (bucket, arn) = (bucket(MOTO), server::aws_key());
     let user = User::new(&[&server::moto(), &server::aws(), &[("SEALWIRE_STORAGE_KMS", arn)]]);
     holds(&user, &format!("s3://{bucket}"));
 }
 
 #[test]
 fn seaweedfs_with_a_key_of_openbao() {
-    let (bucket, vault) = (server::seaweedfs_bucket(), server::vault());
+    let (bucket, vault) = (bucket(SEAWEEDFS), server::vault());
     let key = ("SEALWIRE_STORAGE_KMS", vault.key());
     let user = User::new(&[&server::seaweedfs(), &vault.settings(), &[key]]);
     holds(&user, &format!("s3://{bucket}"));
@@ -90,7 +91,7 @@ fn seaweedfs_with_a_key_of_openbao() {
 
 #[test]
 fn azurite_with_a_key_of_openbao_and_its_token_in_a_file() {
-    let (container, vault) = (server::azurite_container(), server::vault());
+    let (container, vault) = (azurite_container(), server::vault());
     let token = tempfile::NamedTempFile::new().expect("a file");
     fs::write(token.path(), vault.token()).expect("written");
     let file = token.path().to_str().expect("text").to_owned();
@@ -107,7 +108,7 @@ fn azurite_with_a_key_of_openbao_and_its_token_in_a_file() {
 
 #[test]
 fn an_object_under_two_keys_opens_with_either_and_each_says_what_is_wrong() {
-    let (bucket, vault, arn) = (server::moto_bucket(), server::vault(), server::aws_key());
+    let (bucket, vault, arn) = (bucket(MOTO), server::vault(), server::aws_key());
     let user = User::new(&[&server::moto(), &server::aws(), &vault.settings()]);
     let place = format!("s3://{bucket}/report.txt");
     let args = ["seal", "-", &place, "--kms", &vault.key(), "--kms", &arn, "--json"];

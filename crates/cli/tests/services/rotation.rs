@@ -1,5 +1,6 @@
 //! Keys of services from their first day to their last, over buckets.
 
+use sealwire_testkit::services::{MOTO, SEAWEEDFS, bucket};
 use serde_json::{Value, json};
 
 use crate::{User, common::content, server};
@@ -31,7 +32,7 @@ fn all_open(user: &User, store: &str) {
 // attack T27
 #[test]
 fn a_key_of_openbao_is_rotated_over_a_bucket_of_seaweedfs() {
-    let (bucket, vault) = (server::seaweedfs_bucket(), server::vault());
+    let (bucket, vault) = (bucket(SEAWEEDFS), server::vault());
     let key = [("SEALWIRE_STORAGE_KMS", vault.key()), ("SEALWIRE_STORAGE_GRACE_DAYS", "0".into())];
     let user = User::new(&[&server::seaweedfs(), &vault.settings(), &key]);
     let store = &format!("s3://{bucket}/archive");
@@ -71,7 +72,7 @@ fn a_key_of_openbao_is_rotated_over_a_bucket_of_seaweedfs() {
 
 #[test]
 fn a_key_of_aws_is_looked_after_over_a_bucket_of_moto() {
-    let (bucket, arn) = (server::moto_bucket(), server::aws_key());
+    let (bucket, arn) = (bucket(MOTO), server::aws_key());
     let key = [("SEALWIRE_STORAGE_KMS", arn.clone())];
     let user = User::new(&[&server::moto(), &server::aws(), &key]);
     let store = &format!("s3://{bucket}");

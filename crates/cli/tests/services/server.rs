@@ -1,21 +1,9 @@
 //! The servers, what whoever administers them asks of them, and what a user is told.
 
-use std::{
-    env,
-    io::{Read, Write},
-    net::TcpStream,
-    process,
-    sync::atomic::{AtomicU32, Ordering},
+use sealwire_testkit::services::{
+    AZURITE, AZURITE_ACCOUNT, AZURITE_ACCOUNT_KEY, MOTO, OPENBAO, SEAWEEDFS, address, ask, unique,
 };
-
-use base64ct::{Base64, Encoding};
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
-
-/// The account of every Azurite.
-const ACCOUNT: &str = "devstoreaccount1";
-const ACCOUNT_KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// As docs/kms.md has it, of who writes and reads, for one key.
 const POLICY: &str = r#"
@@ -33,46 +21,6 @@ path "MOUNT/rewrap/agents" { capabilities = ["update"] }
 /// A setting in the environment.
 type Variable = (&'static str, String);
 
-/// The address of a server.
-fn address(variable: &str) -> String {
-    env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable} is not set; run: cargo xtask ci --only services"))
-}
-
-/// A name that no other test has.
-fn unique(prefix: &str) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{prefix}-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Asks a server, and gives the body of its answer.
-fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> String {
-    let host = address.strip_prefix("http://").expect("an address");
-    let mut stream = TcpStream::connect(host).expect("connects");
-    let head = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n");
-    let len = body.len();
-    write!(stream, "{head}Content-Length: {len}\r\n{headers}\r\n{body}").expect("asked");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    assert!(head.split(' ').nth(1).is_some_and(|status| status.starts_with('2')), "{answer}");
-    body.to_owned()
-}
-
-fn bucket(variable: &str) -> String {
-    let bucket = unique("sealwire-cli");
-    ask(&address(variable), "PUT", &format!("/{bucket}"), "", "");
-    bucket
-}
-
-pub(crate) fn moto_bucket() -> String {
-    bucket("SEALWIRE_TEST_MOTO")
-}
-
-pub(crate) fn seaweedfs_bucket() -> String {
-    bucket("SEALWIRE_TEST_SEAWEEDFS")
-}
-
 fn s3(variable: &str) -> Vec<Variable> {
     vec![
         ("AWS_ENDPOINT_URL", address(variable)),
@@ -83,16 +31,16 @@ fn s3(variable: &str) -> Vec<Variable> {
 }
 
 pub(crate) fn moto() -> Vec<Variable> {
-    s3("SEALWIRE_TEST_MOTO")
+    s3(MOTO)
 }
 
 pub(crate) fn seaweedfs() -> Vec<Variable> {
-    s3("SEALWIRE_TEST_SEAWEEDFS")
+    s3(SEAWEEDFS)
 }
 
 /// Where keys of AWS are, which are not where its buckets are.
 pub(crate) fn aws() -> Vec<Variable> {
-    vec![("SEALWIRE_STORAGE_AWS_ENDPOINT", address("SEALWIRE_TEST_MOTO"))]
+    vec![("SEALWIRE_STORAGE_AWS_ENDPOINT", address(MOTO))]
 }
 
 /// Makes a key, and gives its ARN.
@@ -103,7 +51,7 @@ pub(crate) fn aws_key() -> String {
          authorization: AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0\r\n"
     );
     let body = json!({"KeyUsage": "ENCRYPT_DECRYPT"}).to_string();
-    let made = ask(&address("SEALWIRE_TEST_MOTO"), "POST", "/", &headers, &body);
+    let made = ask(&address(MOTO), "POST", "/", &headers, &body);
     let made: Value = serde_json::from_str(&made).expect("JSON");
     made.pointer("/KeyMetadata/Arn").and_then(Value::as_str).expect("an ARN").to_owned()
 }
@@ -131,7 +79,7 @@ fn allow(mount: &str, policy: &str) {
 }
 
 fn administer(path: &str, body: &Value) -> Value {
-    let (path, address) = (format!("/v1/{path}"), address("SEALWIRE_TEST_OPENBAO"));
+    let (path, address) = (format!("/v1/{path}"), address(OPENBAO));
     let answer = ask(&address, "POST", &path, "x-vault-token: root\r\n", &body.to_string());
     serde_json::from_str(&answer).unwrap_or_default()
 }
@@ -161,7 +109,7 @@ impl Vault {
     }
 
     pub(crate) fn address(&self) -> String {
-        address("SEALWIRE_TEST_OPENBAO")
+        address(OPENBAO)
     }
 
     pub(crate) fn settings(&self) -> Vec<Variable> {
@@ -171,28 +119,8 @@ impl Vault {
 
 pub(crate) fn azurite() -> Vec<Variable> {
     vec![
-        ("AZURE_STORAGE_ENDPOINT", format!("{}/{ACCOUNT}", address("SEALWIRE_TEST_AZURITE"))),
-        ("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT.to_owned()),
-        ("AZURE_STORAGE_ACCOUNT_KEY", ACCOUNT_KEY.to_owned()),
+        ("AZURE_STORAGE_ENDPOINT", format!("{}/{AZURITE_ACCOUNT}", address(AZURITE))),
+        ("AZURE_STORAGE_ACCOUNT_NAME", AZURITE_ACCOUNT.to_owned()),
+        ("AZURE_STORAGE_ACCOUNT_KEY", AZURITE_ACCOUNT_KEY.to_owned()),
     ]
-}
-
-/// Makes a container. The request is signed with the key of the account, as Azure wants it.
-pub(crate) fn azurite_container() -> String {
-    let container = unique("sealwire-cli");
-    let (date, version) = ("Fri, 01 Jan 2027 00:00:00 GMT", "2021-08-06");
-    let resource = format!("/{ACCOUNT}/{ACCOUNT}/{container}\nrestype:container");
-    let empty = "\n".repeat(12);
-    let signed = format!("PUT{empty}x-ms-date:{date}\nx-ms-version:{version}\n{resource}");
-    let key = Base64::decode_vec(ACCOUNT_KEY).expect("a key");
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).expect("any length");
-    mac.update(signed.as_bytes());
-    let signature = Base64::encode_string(&mac.finalize().into_bytes());
-    let headers = format!(
-        "x-ms-date: {date}\r\nx-ms-version: {version}\r\n\
-         Authorization: SharedKey {ACCOUNT}:{signature}\r\n"
-    );
-    let path = format!("/{ACCOUNT}/{container}?restype=container");
-    ask(&address("SEALWIRE_TEST_AZURITE"), "PUT", &path, &headers, "");
-    container
 }

@@ -13,23 +13,10 @@ mod openbao;
 
 use serde_json::Value;
 
-/// The address of a server.
-fn address(variable: &str) -> String {
-    std::env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable} is not set; run: cargo xtask ci --only services"))
-}
-
 /// What whoever administers a service asks of it.
 async fn ask(request: reqwest::RequestBuilder) -> Value {
     let answer = request.send().await.expect("an answer");
     let (status, text) = (answer.status(), answer.text().await.expect("a text"));
     assert!(status.is_success(), "{status}: {text}");
     serde_json::from_str(&text).unwrap_or_default()
-}
-
-/// A name that no other test has.
-fn unique(prefix: &str) -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{prefix}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -2,13 +2,13 @@
 
 use sealwire_custody::kms::{AwsCredentials, AwsKms, AwsSettings};
 use sealwire_envelope::kms::{Kms, KmsError};
+use sealwire_testkit::services::{MOTO, address, unique};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::{
-    address, ask,
+    ask,
     contract::{Service, kms_contract},
-    unique,
 };
 
 /// One key.
@@ -19,7 +19,7 @@ struct Moto {
 }
 
 async fn administer(operation: &str, body: Value) -> Value {
-    let request = reqwest::Client::new().post(address("SEALWIRE_TEST_MOTO"));
+    let request = reqwest::Client::new().post(address(MOTO));
     let scope = "Credential=a/20260101/eu-central-1/kms/aws4_request";
     let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
     let request = request
@@ -37,7 +37,7 @@ async fn key(body: Value) -> (String, String) {
 
 fn settings(key: &str) -> AwsSettings {
     let mut settings = AwsSettings::new(key);
-    settings.endpoint = Some(address("SEALWIRE_TEST_MOTO"));
+    settings.endpoint = Some(address(MOTO));
     settings.region = Some("eu-central-1".to_owned());
     settings.credentials = AwsCredentials::Fixed {
         key_id: "AKIDEXAMPLE".to_owned(),

@@ -2,13 +2,13 @@
 
 use sealwire_custody::kms::{VaultCell, VaultKms, VaultSettings, VaultToken};
 use sealwire_envelope::kms::{Kms, KmsError};
+use sealwire_testkit::services::{OPENBAO, address, unique};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::{
-    address, ask,
+    ask,
     contract::{Service, dek, kms_contract, w},
-    unique,
 };
 
 /// As docs/kms.md has it, for one key.
@@ -29,7 +29,7 @@ struct Engine {
 impl Engine {
     async fn new() -> Self {
         let client = reqwest::Client::new();
-        let address = address("SEALWIRE_TEST_OPENBAO");
+        let address = address(OPENBAO);
         let engine = Self { address, mount: unique("transit"), client };
         engine.root(&format!("sys/mounts/{}", engine.mount), json!({"type": "transit"})).await;
         engine
