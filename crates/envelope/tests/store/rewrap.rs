@@ -139,7 +139,7 @@ fn two_rewrappers_at_once_do_the_work_once() {
         // The second one does all of it between the first one's reading and its writing.
         let (first, other) = (another_kek(), store.clone());
         let during = move || drop(rewrap(&other, &Rewrap::new(&first), None, &mut ()).unwrap());
-        let racing = Racing { kek: kek(2), during: Box::new(during) };
+        let racing = meanwhile(during);
         let run = Rewrap::new(&racing);
         let late = *rewrap(&store, &run, None, &mut ()).unwrap().counts();
         assert!(late.is_exact());
@@ -156,44 +156,6 @@ fn two_rewrappers_at_once_do_the_work_once() {
 /// The same keys with salts of its own: no two wraps are alike.
 fn another_kek() -> Kek {
     Kek::new(keys(2), SeededRng::new(79))
-}
-
-/// A key service during whose answer something else happens.
-struct Racing {
-    kek: Kek,
-    during: Box<dyn Fn() + Send + Sync>,
-}
-
-impl core::fmt::Debug for Racing {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Racing")
-    }
-}
-
-impl Kms for Racing {
-    fn key(&self) -> &KeyRef {
-        self.kek.key()
-    }
-
-    fn version(&self) -> Pending<'_, KeyVersion> {
-        self.kek.version()
-    }
-
-    fn wrap<'a>(&'a self, dek: &'a Dek, binding: &'a WrapBinding) -> Pending<'a, Wrapped> {
-        self.kek.wrap(dek, binding)
-    }
-
-    fn unwrap<'a>(&'a self, wrapped: &'a Wrapped, binding: &'a WrapBinding) -> Pending<'a, Dek> {
-        self.kek.unwrap(wrapped, binding)
-    }
-
-    fn rewrap<'a>(
-        &'a self,
-        wraps: &'a [(Wrapped, WrapBinding)],
-    ) -> Pending<'a, Vec<Result<Wrapped, KmsError>>> {
-        (self.during)();
-        self.kek.rewrap(wraps)
-    }
 }
 
 // attack T27
@@ -243,7 +205,7 @@ fn what_is_erased_while_it_is_rewrapped_stays_erased() {
         seal(&store, "b", &kek(1), b"b", 2).unwrap();
         let erasing = store.clone();
         let during = move || drop(now_or_never(erasing.erase("a")));
-        let racing = Racing { kek: kek(2), during: Box::new(during) };
+        let racing = meanwhile(during);
         let run = rewrap(&store, &Rewrap::new(&racing), None, &mut ()).unwrap();
         let Counts { rewrapped, conflict, scanned, .. } = *run.counts();
         // It was erased while it was rewrapped, or before it was looked at.
@@ -254,24 +216,36 @@ fn what_is_erased_while_it_is_rewrapped_stays_erased() {
     }
 }
 
-/// A key service whose answers are changed.
-struct Lying {
-    kek: Kek,
-    change: Change,
+/// A key service during whose answer something else happens.
+fn meanwhile(something: impl Fn() + Send + Sync) -> impl Kms {
+    let meddle = move |_: &Kek, _: &[(Wrapped, WrapBinding)], answers: Answers| {
+        something();
+        Ok(answers)
+    };
+    Meddled { kek: kek(2), meddle }
 }
 
-/// What the service says instead of its answers.
-type Change = fn(&Kek, &[(Wrapped, WrapBinding)], Vec<Result<Wrapped, KmsError>>) -> Answers;
+/// A key service between whose answers and their reader somebody stands.
+struct Meddled<F> {
+    kek: Kek,
+    meddle: F,
+}
 
-type Answers = Result<Vec<Result<Wrapped, KmsError>>, KmsError>;
+/// What is said instead of the service's answers to these wraps.
+type Lie = fn(&Kek, &[(Wrapped, WrapBinding)], Answers) -> Result<Answers, KmsError>;
 
-impl core::fmt::Debug for Lying {
+type Answers = Vec<Result<Wrapped, KmsError>>;
+
+impl<F> core::fmt::Debug for Meddled<F> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Lying")
+        f.write_str("Meddled")
     }
 }
 
-impl Kms for Lying {
+impl<F> Kms for Meddled<F>
+where
+    F: Fn(&Kek, &[(Wrapped, WrapBinding)], Answers) -> Result<Answers, KmsError> + Send + Sync,
+{
     fn key(&self) -> &KeyRef {
         self.kek.key()
     }
@@ -293,7 +267,7 @@ impl Kms for Lying {
         wraps: &'a [(Wrapped, WrapBinding)],
     ) -> Pending<'a, Vec<Result<Wrapped, KmsError>>> {
         let answers = now_or_never(self.kek.rewrap(wraps)).unwrap();
-        Box::pin(core::future::ready((self.change)(&self.kek, wraps, answers)))
+        Box::pin(core::future::ready((self.meddle)(&self.kek, wraps, answers)))
     }
 }
 
@@ -301,7 +275,7 @@ impl Kms for Lying {
 // ENV-40
 #[test]
 fn a_key_service_that_lies_or_fails_changes_no_record() {
-    let lies: [(&str, Change); 8] = [
+    let lies: [(&str, Lie); 8] = [
         ("times out", |_, _, _| Err(KmsError::Unavailable("timeout".into()))),
         ("throttles", |_, _, _| Err(KmsError::Throttled(None))),
         ("throttles each", |_, wraps, _| Ok(vec![Err(KmsError::Throttled(None)); wraps.len()])),
@@ -328,9 +302,9 @@ fn a_key_service_that_lies_or_fails_changes_no_record() {
             Ok(wraps.iter().map(|(_, binding)| kek.wrap_now(&other, binding)).collect())
         }),
     ];
-    for (name, change) in lies {
+    for (name, lie) in lies {
         let (_, store) = six(Arc::new(InMemory::new()));
-        let lying = Lying { kek: kek(2), change };
+        let lying = Meddled { kek: kek(2), meddle: lie };
         let run = Rewrap::new(&lying).verified();
         let ended = rewrap(&store, &run, None, &mut ());
         if let Ok(progress) = ended {
