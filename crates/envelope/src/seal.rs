@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rand_core::TryCryptoRng;
-use sealwire_core::{Suite, aead::TAG_LEN, rng, wipe};
+use sealwire_core::{Suite, aead::TAG_LEN, rng, secret::equal, wipe};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -67,8 +67,12 @@ impl Draft {
         let id = *rng::draw::<{ ObjectId::LEN }>(rng)?.expose();
         let dek = Dek::generate(rng)?;
         let salt = *rng::draw(rng)?.expose();
-        // A generator that repeats itself would write the key into the header.
-        if dek.expose().starts_with(&id) || dek.expose().starts_with(&salt) {
+        // A generator that repeats itself would write the key into the header. In constant time: a
+        // comparison that stops early would tell how much of the key they share.
+        let begins_with = |public: &[u8]| {
+            dek.expose().get(..public.len()).is_some_and(|start| equal(start, public))
+        };
+        if begins_with(&id) | begins_with(&salt) {
             return Err(Error::Randomness);
         }
         let object = ObjectId::from_bytes(id);

@@ -3,7 +3,11 @@
 //! Run by `cargo xtask constant-work`, under valgrind; with `--timing`, without. What memcheck may report without harm is
 //! listed in verdicts.supp, each with its reason; docs/assurance.md says what is covered.
 
+mod handshake;
+mod keys;
 mod mark;
+mod objects;
+mod offline;
 mod targets;
 mod timing;
 
@@ -11,7 +15,7 @@ use std::process::ExitCode;
 
 use crabgrind::{RunMode, count_errors, run_mode};
 
-use crate::targets::{CONTROL, TARGETS, Target};
+use crate::targets::{CONTROL, TARGETS, Target, opened_is_public};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -33,6 +37,10 @@ fn check() -> ExitCode {
     if run_mode() == RunMode::Native {
         eprintln!("error: run this with `cargo xtask constant-work`, under valgrind");
         return ExitCode::from(2);
+    }
+    if !opened_is_public() {
+        eprintln!("error: src/opened.c no longer fits how the compiler calls what opens");
+        return ExitCode::FAILURE;
     }
     let mut leaking = 0;
     for target in TARGETS {

@@ -1,11 +1,10 @@
 //! Every operation whose work must not depend on a secret, under inputs that are accepted and
 //! inputs that are refused.
 
-use std::{convert::Infallible, hint::black_box};
+use std::hint::black_box;
 
-use rand_core::{TryCryptoRng, TryRng};
 use sealwire_core::{
-    KeyStore, MemoryKeyStore, Timestamp,
+    KeyStore, MemoryKeyStore, Suite, Timestamp,
     aead::{self, AeadKey, Algorithm},
     kdf,
     kem::{CIPHERTEXT_LEN, KemCiphertext, KemPublic, KemSecret},
@@ -17,15 +16,18 @@ use sealwire_core::{
 };
 use sealwire_hybrid::{Recipient, XWingCiphertext, XWingSecret};
 use sealwire_noise::{GateKey, Preamble};
-use sealwire_relay::{Capability, SendId, Token};
+use sealwire_relay::{Capability, ReceiveId, SendId, Token, store::Entrance, wire::MailboxKind};
 
-use crate::mark::{hide, secret, show, shown};
+use crate::keys::{self, Rng};
+use crate::mark::{hide, is_public, secret, show, shown};
+use crate::{handshake, objects, offline};
 
 /// A named operation.
 pub(crate) type Target = (&'static str, fn());
 
-// attack T36: what the handshake, the records, the key file and a relay do with a secret.
-pub(crate) const TARGETS: [Target; 15] = [
+// attack T36: what handshakes, records, offline messages, objects at rest, the key file and a relay
+// do with a secret.
+pub(crate) const TARGETS: [Target; 24] = [
     ("Secret ==", key_comparison),
     ("secret::equal", byte_comparison),
     ("drawing of secrets", drawing),
@@ -41,13 +43,22 @@ pub(crate) const TARGETS: [Target; 15] = [
     ("X-Wing key and decapsulation", xwing),
     ("unsealing of a key file", unsealing),
     ("check of a capability", capability),
+    ("XX and records, AES-256-GCM", || handshake::xx(Suite::AesGcm)),
+    ("IK and records, ChaCha20-Poly1305", || handshake::ik(Suite::ChaChaPoly)),
+    ("agreement, AES-256-GCM", offline::agreement),
+    ("ratchet, AES-256-GCM", || offline::conversation(Suite::AesGcm)),
+    ("ratchet, ChaCha20-Poly1305", || offline::conversation(Suite::ChaChaPoly)),
+    ("wrap by a local key", objects::local_key),
+    ("object, AES-256-GCM", || objects::object(Suite::AesGcm)),
+    ("object, ChaCha20-Poly1305", || objects::object(Suite::ChaChaPoly)),
+    ("object for an agent", objects::agent_slot),
 ];
 
 /// The control: a comparison that stops at the first difference. It must be reported.
 pub(crate) const CONTROL: Target = ("control", leaky_comparison);
 
 /// Where a byte of `len` is changed: nowhere, at the start, in the middle, at the end.
-fn changes(len: usize) -> [Option<usize>; 4] {
+pub(crate) fn changes(len: usize) -> [Option<usize>; 4] {
     [None, Some(0), Some(len / 2), Some(len - 1)]
 }
 
@@ -74,35 +85,9 @@ fn byte_comparison() {
 }
 
 fn drawing() {
-    let [first, second] = rng::draw_distinct::<2>(&mut HiddenRng(1)).expect("two blocks");
+    let [first, second] = rng::draw_distinct::<2>(&mut Rng::hidden(1)).expect("two blocks");
     assert!(!shown(first == second), "the generator counts");
 }
-
-/// A generator whose bytes are hidden.
-struct HiddenRng(u8);
-
-impl TryRng for HiddenRng {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes).map(|()| u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes).map(|()| u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        out.fill(self.0);
-        self.0 = self.0.wrapping_add(1);
-        hide(out);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for HiddenRng {}
 
 fn key_derivation() {
     let info = Label::RECORD_KEY.context(None, &[]).expect("short");
@@ -118,7 +103,7 @@ fn gate() {
     hide(public.as_bytes());
     let key = GateKey::new(&public).expect("a key");
     let head = preamble_before_gate();
-    let gate = kdf::hmac(&gate_key(&public), &[&head, &MESSAGE]);
+    let gate = gate_of(&public, &head, &MESSAGE);
     show(&gate);
     for change in changes(gate.len()) {
         let mut gate = gate;
@@ -137,9 +122,9 @@ fn preamble_before_gate() -> Vec<u8> {
 }
 
 /// As in docs/spec/handshake.md.
-fn gate_key(responder: &KemPublic) -> [u8; 32] {
+pub(crate) fn gate_of(responder: &KemPublic, head: &[u8], message: &[u8]) -> [u8; 32] {
     let context = Label::NOISE_GATE.context(None, &[responder.as_bytes()]).expect("short");
-    kdf::sha256(&[context.as_bytes()])
+    kdf::hmac(&kdf::sha256(&[context.as_bytes()]), &[head, message])
 }
 
 fn seal(algorithm: Algorithm) {
@@ -228,25 +213,21 @@ fn unsealing() {
         let opened = aead::xchacha_open(&secret(1), &[3; 24], &HEADER, &mut file);
         assert_eq!(shown(opened.is_ok()), change.is_none(), "{change:?}");
         if change.is_none() {
-            use_seeds(&mut file);
+            use_seeds();
         }
     }
 }
 
-/// version, count, identity, then the number of the set and its three seeds.
 fn sealed_seeds(header: &[u8]) -> Vec<u8> {
-    let secrets = secret::<{ 32 + 32 + 64 + 32 }>(5);
-    let (identity, exchange) = secrets.expose().split_at(32);
-    let mut seeds = [&[1, 0, 1][..], identity, &[0, 0, 0, 1], exchange].concat();
+    let mut seeds = keys::seeds(5);
     aead::xchacha_seal(&secret(1), &[3; 24], header, &mut seeds).expect("short");
     show(&seeds);
     seeds
 }
 
-fn use_seeds(seeds: &mut [u8]) {
-    show(&seeds[..3]);
-    show(&seeds[35..39]);
-    let seeds = KeySeeds::from_bytes(seeds).expect("seeds");
+/// With hidden seeds: those that were opened are not.
+fn use_seeds() {
+    let seeds = KeySeeds::from_bytes(&keys::seeds(5)).expect("seeds");
     let keys = MemoryKeyStore::from_seeds(&seeds).expect("keys");
     let message = Label::CARD.context(None, &[b"a card"]).expect("short");
     keys.sign(&message).expect("a key in memory");
@@ -267,10 +248,33 @@ fn changed(secret: &Secret<32>, change: Option<usize>) -> Secret<32> {
 fn capability() {
     let (send, token) = (SendId::from_bytes([2; 16]), Token::from_bytes([3; 16]));
     let expiry = Timestamp::from_secs(1_800_000_000);
-    let ours = secret::<32>(1);
+    let entrance = |revoked| Entrance {
+        mailbox: ReceiveId::from_bytes([4; 16]),
+        kind: MailboxKind::Pairwise,
+        secret: secret::<32>(1),
+        revoked,
+    };
+    let (standing, revoked) = (entrance(Vec::new()), entrance(vec![token]));
     for (first, good) in [(1, true), (2, false)] {
         let capability =
             Capability::mint(&secret::<32>(first), &send, &token, expiry).expect("in range");
-        assert_eq!(shown(capability.check(&ours, &send, expiry)), good);
+        assert_eq!(shown(capability.check(&standing.secret, &send, expiry)), good);
+        assert_eq!(capability.admit(Some(&standing), &send, expiry).is_ok(), good);
+        assert!(capability.admit(Some(&revoked), &send, expiry).is_err(), "revoked");
+        assert!(capability.admit(None, &send, expiry).is_err(), "no mailbox");
     }
+}
+
+/// Whether what was opened is public and the key is not, for each function that opens: opened.c
+/// rests on how the compiler calls them.
+pub(crate) fn opened_is_public() -> bool {
+    let (raw, nonce) = (secret::<32>(1), [2; 12]);
+    let (key, mut message, tag) = sealed(Algorithm::Aes256Gcm, 300);
+    let mut other = vec![0; message.len()];
+    let into = key.open_into(&nonce, b"header", &message, &tag, &mut other);
+    let detached = key.open_detached(&nonce, b"header", &mut message, &tag);
+    let mut file = sealed_seeds(b"header");
+    let blob = aead::xchacha_open(&raw, &[3; 24], b"header", &mut file);
+    let opened = into.is_ok() && detached.is_ok() && blob.is_ok();
+    opened && [&message, &other, &file].into_iter().all(|bytes| is_public(bytes))
 }
