@@ -6,7 +6,7 @@ use sealwire_envelope::{
     ChunkRange, Context, Draft, Error, Head, KeyRecord, Layout, ObjectId, Unlocked,
     chunks::{CHUNK_LEN, SLOT_LEN},
 };
-use sealwire_testkit::rng::{BrokenRng, Fault, SeededRng};
+use sealwire_testkit::rng::{BrokenRng, Fault, FixedRng, SeededRng};
 
 use crate::support::{
     NOW, Stored, content, context, kek, now_or_never, open, seal, tenant, unlock,
@@ -266,6 +266,23 @@ fn a_generator_that_fails_gives_zeros_or_repeats_itself_begins_no_object() {
     for fault in [Fault::Always, Fault::Zero, Fault::Repeating].into_iter().chain(one_call) {
         let begun = Draft::new(Suite::AesGcm, &context(), &mut BrokenRng::new(fault));
         assert_eq!(begun.map(drop).unwrap_err(), Error::Randomness, "{fault:?}");
+    }
+}
+
+// attack T31: the header would tell what the key begins with.
+// ENV-5
+#[test]
+fn an_id_or_a_salt_that_is_the_beginning_of_the_key_begins_no_object() {
+    let key: Vec<u8> = (1..=32).collect();
+    for (name, id, salt, sound) in [
+        ("the id", &key[..16], [9; 24].as_slice(), false),
+        ("the salt", &[8; 16], &key[..24], false),
+        ("the id but for its last byte", &[&key[..15], &[8]].concat(), &[9; 24], true),
+        ("the salt but for its last byte", &[8; 16], &[&key[..23], &[9]].concat(), true),
+    ] {
+        let mut rng = FixedRng::new(&[id, &key, salt].concat());
+        let begun = Draft::new(Suite::AesGcm, &context(), &mut rng);
+        assert_eq!(begun.is_ok(), sound, "{name}");
     }
 }
 
