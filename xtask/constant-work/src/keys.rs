@@ -93,13 +93,12 @@ impl HiddenKeys {
     fn new(first: u8) -> Arc<Self> {
         let seeds = KeySeeds::from_bytes(&seeds(first)).expect("seeds");
         let keys = MemoryKeyStore::from_seeds(&seeds).expect("keys");
-        let identity = *keys.identity().as_bytes();
-        show(&identity);
+        let mut identity = *keys.identity().as_bytes();
+        show_inline(&mut identity);
         let identity = VerifyingKey::from_bytes(&identity).expect("a key");
-        let publics = keys.public(keys.newest()).expect("a set of keys");
-        show(publics.handshake.as_bytes());
+        let mut publics = keys.public(keys.newest()).expect("a set of keys");
+        show_inline(&mut publics);
         show(publics.kem.as_bytes());
-        show(publics.envelope.as_bytes());
         show(publics.envelope_kem.as_bytes());
         Arc::new(Self { keys, identity, publics })
     }

@@ -265,8 +265,8 @@ fn capability() {
     }
 }
 
-/// Whether what was opened is public and the key is not, for each function that opens: opened.c
-/// rests on how the compiler calls them.
+/// Whether what was opened is public, for each function that opens: opened.c rests on how the
+/// compiler calls them.
 pub(crate) fn opened_is_public() -> bool {
     let (raw, nonce) = (secret::<32>(1), [2; 12]);
     let (key, mut message, tag) = sealed(Algorithm::Aes256Gcm, 300);
