@@ -11,6 +11,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     env, fs,
     io::{self, BufRead, BufReader, Write},
+    ops::Range,
     os::unix::fs::FileExt,
     process::{self, ChildStdin, ChildStdout, Command, Stdio},
 };
@@ -25,6 +26,9 @@ const STOP: &str = "memory stop: ";
 
 /// Bytes read at a time.
 const PIECE: usize = 1 << 20;
+
+/// Bytes that are passed over where all are zero. Most of a stack is.
+const PAGE: usize = 4096;
 
 /// What a child was started with; `None` in a process that is none.
 pub fn argument() -> Option<String> {
@@ -92,6 +96,17 @@ pub struct Notes {
     names: Vec<String>,
     /// Eight bytes in a row of a secret, and what must follow them.
     runs: HashMap<[u8; 8], Vec<Run>>,
+    /// Whether a run has this [`start()`]. Almost no place begins a run, and without the map it
+    /// is told from those that do.
+    starts: Vec<bool>,
+}
+
+/// How many bits of a run [`Notes::starts`] goes by.
+const START_BITS: u32 = 20;
+
+fn start(run: &[u8]) -> usize {
+    let start = u32::from_le_bytes([run[0], run[1], run[2], run[3]]) & ((1 << START_BITS) - 1);
+    usize::try_from(start).expect("20 bits")
 }
 
 #[derive(Debug)]
@@ -109,23 +124,20 @@ impl Notes {
     /// When a run of `secret` is nothing but one byte: it would be found anywhere.
     pub fn add(&mut self, name: impl Into<String>, secret: &[u8]) {
         let len = if secret.len() > 64 { 16 } else { 8 };
+        self.starts.resize(1 << START_BITS, false);
         for window in secret.windows(len) {
             assert!(window.iter().any(|byte| *byte != window[0]), "too plain to be searched for");
-            let (start, rest) = window.split_first_chunk().expect("eight bytes");
+            let (first, rest) = window.split_first_chunk().expect("eight bytes");
             let run = Run { note: self.names.len(), rest: rest.to_vec() };
-            self.runs.entry(*start).or_default().push(run);
+            self.runs.entry(*first).or_default().push(run);
+            self.starts[start(window)] = true;
         }
         self.names.push(name.into());
     }
 
     fn search(&self, memory: &[u8], mut found: impl FnMut(&str, usize)) {
-        // Almost no place begins a run: two of its bytes tell, without the map.
-        let mut starts = vec![false; 1 << 16];
-        for start in self.runs.keys() {
-            starts[usize::from(u16::from_le_bytes([start[0], start[1]]))] = true;
-        }
         for (offset, window) in memory.windows(8).enumerate() {
-            if !starts[usize::from(u16::from_le_bytes([window[0], window[1]]))] {
+            if !self.starts.get(start(window)).is_some_and(|starts| *starts) {
                 continue;
             }
             let Some(runs) = self.runs.get(window) else { continue };
@@ -135,6 +147,80 @@ impl Notes {
             }
         }
     }
+}
+
+/// Secrets, each with the places at which it is held: there it must be found, and nowhere else.
+#[derive(Debug, Default)]
+pub struct Fates {
+    notes: Notes,
+    held: Vec<(String, &'static [&'static str])>,
+    secrets: usize,
+}
+
+/// What HMAC adds to each byte of a key (RFC 2104 section 2): with them it is as good as the key.
+const PADS: [u8; 2] = [0x36, 0x5C];
+
+impl Fates {
+    /// Adds a secret that is found at the places `held`. What HMAC makes of it, if it is as long
+    /// as our keys are, is never found.
+    pub fn held(&mut self, name: impl Into<String>, secret: &[u8], held: &'static [&'static str]) {
+        let name = name.into();
+        for pad in PADS.into_iter().filter(|_| secret.len() == 32) {
+            let block: Vec<u8> = secret.iter().map(|byte| byte ^ pad).collect();
+            self.note(format!("{name}, as HMAC has it"), &block, &[]);
+        }
+        self.note(name, secret, held);
+        self.secrets += 1;
+    }
+
+    fn note(&mut self, name: String, secret: &[u8], held: &'static [&'static str]) {
+        self.notes.add(&*name, secret);
+        self.held.push((name, held));
+    }
+
+    /// Adds a secret that lives within one call: no place sees it.
+    pub fn passing(&mut self, name: impl Into<String>, secret: &[u8]) {
+        self.held(name, secret, &[]);
+    }
+
+    /// How many secrets there are.
+    pub fn count(&self) -> usize {
+        self.secrets
+    }
+
+    /// Searches `child`, which stands at `place`. Gives a sentence for each secret that is found
+    /// and not held there, or held and not found.
+    pub fn differing(&self, child: &Child, place: &str) -> Vec<String> {
+        let found = child.search(&self.notes);
+        let differs = self.held.iter().filter_map(|(name, held)| {
+            match (found.get(name), held.contains(&place)) {
+                (None, true) => Some(format!("{name} is not found at `{place}`")),
+                (Some(at), false) => {
+                    Some(format!("{name} is found at `{place}`: {} times, {}", at.len(), at[0]))
+                }
+                _ => None,
+            }
+        });
+        differs.collect()
+    }
+}
+
+/// The forms in which backends keep the secret vector s of the ML-KEM-768 key of this seed
+/// d || z: as FIPS 203 encodes it, and as numbers of 16 bits.
+///
+/// # Panics
+/// When the seed is not 64 bytes long.
+pub fn kem_vectors(seed: &[u8]) -> [Vec<u8>; 2] {
+    let seed = seed.try_into().expect("64 bytes");
+    let key = ml_kem::DecapsulationKey::<ml_kem::MlKem768>::from_seed(seed);
+    #[expect(deprecated, reason = "it is what libcrux keeps")]
+    let expanded = ml_kem::ExpandedKeyEncoding::to_expanded_bytes(&key);
+    let encoded = &expanded[..1152];
+    let numbers = encoded.as_chunks::<3>().0.iter().flat_map(|[a, b, c]| {
+        let (a, b, c) = (u16::from(*a), u16::from(*b), u16::from(*c));
+        [a | (b & 0x0F) << 8, b >> 4 | c << 4].map(u16::to_le_bytes)
+    });
+    [encoded.to_vec(), numbers.flatten().collect()]
 }
 
 /// Where secrets were found: the mappings and addresses by the name of the secret.
@@ -218,14 +304,41 @@ fn pieces(
     start: u64,
     end: u64,
 ) -> impl Iterator<Item = (u64, Vec<u8>)> + use<'_> {
-    const OVERLAP: usize = 15;
-    (start..end).step_by(PIECE).filter_map(move |address| {
+    (start..end).step_by(PIECE).flat_map(move |address| {
         let left = usize::try_from(end - address).expect("64 bits");
         let mut bytes = vec![0; left.min(PIECE + OVERLAP)];
         memory.read_exact_at(&mut bytes, address).expect("what is mapped can be read");
-        bytes.iter().any(|byte| *byte != 0).then_some((address, bytes))
+        let written = runs_of_pages(&bytes).into_iter();
+        written.map(move |run| {
+            let start = address + u64::try_from(run.start).expect("small");
+            (start, bytes[run].to_vec())
+        })
     })
 }
+
+/// How far a run goes into what is behind it: a secret may begin at its end.
+const OVERLAP: usize = 15;
+
+/// Where `bytes` has runs of pages with anything in them.
+fn runs_of_pages(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (page, content) in bytes.chunks(PAGE).enumerate() {
+        if *content == ZEROS[..content.len()] {
+            continue;
+        }
+        let (start, end) = (page * PAGE, page * PAGE + content.len());
+        match runs.last_mut() {
+            Some(run) if run.end >= start => run.end = end,
+            _ => runs.push(start..end),
+        }
+    }
+    for run in &mut runs {
+        run.end = bytes.len().min(run.end + OVERLAP);
+    }
+    runs
+}
+
+const ZEROS: [u8; PAGE] = [0; PAGE];
 
 #[cfg(test)]
 mod tests {
@@ -245,6 +358,38 @@ mod tests {
         assert_eq!(find(&[&[7; 100], &secret[24..]].concat()), [("secret".to_owned(), 100)]);
         assert_eq!(find(&[&[7; 100], &secret[25..]].concat()), []);
         assert_eq!(find(&secret).len(), 25);
+    }
+
+    #[test]
+    fn only_pages_of_zeros_are_passed_over() {
+        let mut memory = vec![0; 6 * PAGE + OVERLAP];
+        assert!(runs_of_pages(&memory).is_empty());
+        for (at, pages) in [(0, 0..1), (PAGE - 1, 0..1), (PAGE, 1..2), (6 * PAGE - 1, 5..6)] {
+            memory[at] = 1;
+            let [run] = &runs_of_pages(&memory)[..] else { panic!("{at}") };
+            assert_eq!(*run, pages.start * PAGE..pages.end * PAGE + OVERLAP, "{at}");
+            memory[at] = 0;
+        }
+        memory[PAGE] = 1;
+        memory[2 * PAGE] = 1;
+        memory[5 * PAGE] = 1;
+        let runs = [PAGE..3 * PAGE + OVERLAP, 5 * PAGE..6 * PAGE + OVERLAP];
+        assert_eq!(runs_of_pages(&memory), runs);
+    }
+
+    #[test]
+    fn a_vector_of_ml_kem_is_the_same_in_both_forms() {
+        let seed = [Drawn::new(1).block(), Drawn::new(2).block()].concat();
+        let [encoded, numbers] = kem_vectors(&seed);
+        assert_eq!((encoded.len(), numbers.len()), (1152, 1536));
+        // FIPS 203, algorithm 5: twelve bits a number, the lowest first.
+        let bit = |bytes: &[u8], at: usize| bytes[at / 8] >> (at % 8) & 1;
+        for number in 0..768 {
+            for place in 0..16 {
+                let expected = if place < 12 { bit(&encoded, 12 * number + place) } else { 0 };
+                assert_eq!(bit(&numbers, 16 * number + place), expected, "{number}");
+            }
+        }
     }
 
     #[test]

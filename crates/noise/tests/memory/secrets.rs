@@ -10,7 +10,7 @@ use sealwire_core::{
     secret::Secret,
 };
 use sealwire_noise::Pattern;
-use sealwire_testkit::memory::{Drawn, Findings, Notes};
+use sealwire_testkit::memory::{Drawn, Findings, Notes, kem_vectors};
 use sha2::{Digest, Sha512};
 use shake::{ExtendableOutput, Shake256, Update, XofReader};
 
@@ -198,19 +198,9 @@ fn kem(
     held: &'static [&'static str],
     gone: &str,
 ) -> KemSecret {
-    let key =
-        ml_kem::DecapsulationKey::<ml_kem::MlKem768>::from_seed(seed.try_into().expect("64 bytes"));
-    #[expect(deprecated, reason = "it is what libcrux keeps")]
-    let expanded = ml_kem::ExpandedKeyEncoding::to_expanded_bytes(&key);
-    let encoded = &expanded[..1152];
-    let pairs = encoded.as_chunks::<3>().0.iter();
-    let numbers = pairs.flat_map(|[a, b, c]| {
-        let (a, b, c) = (u16::from(*a), u16::from(*b), u16::from(*c));
-        [a | (b & 0x0F) << 8, b >> 4 | c << 4].map(u16::to_le_bytes)
-    });
-    let numbers: Vec<u8> = numbers.flatten().collect();
+    let [encoded, numbers] = kem_vectors(seed);
     let (kept, other) =
-        if cfg!(feature = "fast") { (encoded, &numbers[..]) } else { (&numbers[..], encoded) };
+        if cfg!(feature = "fast") { (encoded, numbers) } else { (numbers, encoded) };
     // libcrux needs d no longer than it takes to expand the key; ml-kem keeps it.
     let d = if cfg!(feature = "fast") { &[] } else { held };
     secrets.held(
@@ -220,8 +210,8 @@ fn kem(
         if d.is_empty() { PLACES[0] } else { gone },
     );
     secrets.held(&format!("{name}: z"), &seed[32..], held, gone);
-    secrets.held(&format!("{name}: s"), kept, held, gone);
-    secrets.passing(&format!("{name}: s in another form"), other);
+    secrets.held(&format!("{name}: s"), &kept, held, gone);
+    secrets.passing(&format!("{name}: s in another form"), &other);
     KemSecret::from_seed(&secret(seed))
 }
 
