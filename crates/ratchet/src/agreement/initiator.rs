@@ -8,6 +8,8 @@ use sealwire_core::{
     keys::{EphemeralSecret, Signature, X25519Public},
     keystore::KeyUse,
     rng::draw_distinct,
+    secret::Secret,
+    wipe,
 };
 
 use super::{
@@ -59,15 +61,25 @@ pub fn initiate<R: TryCryptoRng + ?Sized>(
     rng: &mut R,
 ) -> Result<Initiated, Error> {
     bundle.check(now)?;
+    one_time.x25519.as_ref().map_or(Ok(()), |key| key.check(bundle, now))?;
+    one_time.kem.as_ref().map_or(Ok(()), |key| key.check(bundle, now))?;
+    // AGR-4: drawn before anything else is done.
+    let drawn = draw_distinct(rng)?;
+    wipe::stack(|| agree(local, bundle, one_time, suite, reply, drawn))
+}
+
+fn agree(
+    local: &Local,
+    bundle: &Bundle,
+    one_time: OneTimeKeys,
+    suite: Suite,
+    reply: ReplyTo,
+    [ephemeral, encapsulation]: [Secret<32>; 2],
+) -> Result<Initiated, Error> {
     let OneTimeKeys { x25519: opk, kem: one_time_kem } = one_time;
-    opk.as_ref().map_or(Ok(()), |key| key.check(bundle, now))?;
-    one_time_kem.as_ref().map_or(Ok(()), |key| key.check(bundle, now))?;
     let (spk_id, spk) = bundle.signed_prekey();
     let last_resort = bundle.kem_prekey();
     let (kem_id, kem) = one_time_kem.as_ref().map_or(last_resort, |key| (key.id, &key.key));
-
-    // AGR-4: drawn before anything else is done.
-    let [ephemeral, encapsulation] = draw_distinct(rng)?;
     let ephemeral = EphemeralSecret::from_seed(&ephemeral)?;
     let (ciphertext, ss) = kem.encapsulate_with(encapsulation);
     let dh1 = local.keys.agree(local.kx, KeyUse::Handshake, spk)?;

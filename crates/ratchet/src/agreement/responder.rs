@@ -15,6 +15,7 @@ use sealwire_core::{
     keystore::{KeyUse, KxId},
     pad::frame_class,
     secret::Secret,
+    wipe,
 };
 
 use super::{
@@ -148,13 +149,22 @@ pub fn respond(
     first: &FirstMessage<'_>,
     found: &Found<'_>,
 ) -> Result<Claim, Error> {
-    let Clear { suite, kx, spk: _, opk: _, kem: kem_id, ephemeral, ciphertext } = &first.clear;
-    if *kx != local.kx {
+    if first.clear.kx != local.kx {
         return Err(Error::Misuse("the message names another set of exchange keys"));
     }
     if cards.is_empty() {
         return Err(Error::NoPrekey);
     }
+    wipe::stack(|| claim(local, cards, first, found))
+}
+
+fn claim(
+    local: &Local,
+    cards: &[[u8; 32]],
+    first: &FirstMessage<'_>,
+    found: &Found<'_>,
+) -> Result<Claim, Error> {
+    let Clear { suite, kx, spk: _, opk: _, kem: kem_id, ephemeral, ciphertext } = &first.clear;
     let spk = StaticSecret::from_seed(found.spk)?;
     let opk = found.opk.map(EphemeralSecret::from_seed).transpose()?;
     let kem = KemSecret::from_seed(found.kem);
@@ -253,6 +263,10 @@ impl Claim {
     /// [`Error::Open`].
     // AGR-17, AGR-18
     pub fn prove(self, peer: PeerIdentity<'_>) -> Result<Accepted, Error> {
+        wipe::stack(|| self.accept(peer))
+    }
+
+    fn accept(self, peer: PeerIdentity<'_>) -> Result<Accepted, Error> {
         let Self { suite, local, introduced, publics, shared, spk, prekey, used, kem_id } = self;
         let a = Party {
             id: peer.id,

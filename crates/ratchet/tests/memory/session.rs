@@ -3,8 +3,6 @@
 //! A child process plays a conversation and stops at the places below. This process plays the
 //! same one, reads the keys out of the states that it had at these places, and looks for each
 //! in the child's memory.
-#![cfg(feature = "hazmat")]
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that fails panics")]
 
 use sealwire_core::{Timestamp, keys::StaticSecret, secret::Secret};
 use sealwire_ratchet::{Session, hazmat};
@@ -111,7 +109,7 @@ fn a_replaced_key_and_a_dropped_session_leave_nothing() {
     let sk = Drawn::new(SEED).block();
     notes.add("SK", &sk);
     notes.add("leaked", &Drawn::new(LEAKED).block());
-    let mut child = Child::start("child", "");
+    let mut child = Child::start("session::child", "");
     let mut wrong = Vec::new();
     let mut names = |found: &Findings, place: &str| {
         for (name, held) in &places {
