@@ -17,6 +17,7 @@ use sealwire_core::{
     label::{Context, Label},
     rng,
     secret::{Secret, equal},
+    wipe,
 };
 use zeroize::Zeroizing;
 
@@ -69,7 +70,7 @@ impl Keys {
     pub(super) fn derive(key: &StateKey, store: StoreId, schema: u32) -> Result<Self, CoreError> {
         let derive = |label: Label| {
             let info = label.context(None, &[&store])?;
-            Ok::<_, CoreError>(kdf::hkdf(&store, key.expose(), &info))
+            Ok::<_, CoreError>(wipe::stack(|| kdf::hkdf(&store, key.expose(), &info)))
         };
         Ok(Self {
             store,

@@ -20,6 +20,7 @@ use sealwire_core::{
     label::{Context, Label},
     rng,
     secret::{Secret, equal},
+    wipe,
 };
 use sealwire_envelope::{
     Dek, ObjectId, WrapBinding,
@@ -271,7 +272,8 @@ fn combine(
     });
     let fields: [&[u8]; 2] = [keys.identity().as_bytes(), id.as_bytes()];
     let info = Label::STATE_WRAPPED_KEY.context(None, &fields)?;
-    Ok(StateKey::from_secret(kdf::hkdf(id.as_bytes(), shares.expose(), &info)))
+    let key = wipe::stack(|| kdf::hkdf(id.as_bytes(), shares.expose(), &info));
+    Ok(StateKey::from_secret(key))
 }
 
 /// What the wrap is bound to.

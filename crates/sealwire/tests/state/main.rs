@@ -11,6 +11,8 @@ mod conformance;
 mod crash;
 #[cfg(feature = "sqlite")]
 mod damage;
+#[cfg(all(target_os = "linux", feature = "envelope", feature = "sqlite"))]
+mod memory;
 mod model;
 #[cfg(feature = "sqlite")]
 mod processes;
