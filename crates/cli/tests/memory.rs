@@ -6,12 +6,13 @@ mod common;
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
     os::unix::process::ExitStatusExt,
-    process::{Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 use common::{Agent, PASSPHRASE, sealwire};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 /// A line of a file under /proc.
 fn line(pid: u32, file: &str, start: &str) -> String {
@@ -20,29 +21,72 @@ fn line(pid: u32, file: &str, start: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// What runs this script as the user of these tests, without the privilege to look into what is
+/// closed to that user.
+fn shell(script: &str) -> Command {
+    let without = ["setpriv", "--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"];
+    let without = if geteuid().is_root() { &without[..] } else { &[] };
+    let mut words = without.iter().copied().chain(["sh", "-c", script, "sh"]);
+    let mut command = Command::new(words.next().expect("at least these"));
+    command.args(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a command, which listens once it holds its keys, under a script.
+fn listen(agent: &Agent, script: &str) -> Child {
+    let mut command = shell(script);
+    command.args([env!("CARGO_BIN_EXE_sealwire"), "listen", "127.0.0.1:0", "--json"]);
+    command.env("SEALWIRE_HOME", agent.home()).env("SEALWIRE_PASSPHRASE", PASSPHRASE);
+    let mut listener = command.spawn().expect("it starts");
+    let lines = BufReader::new(listener.stderr.take().expect("a pipe")).lines();
+    let listens = lines.map_while(Result::ok).any(|line| line.contains("listening"));
+    assert!(listens, "it holds its keys");
+    listener
+}
+
+/// Has a process end as after a fault, and says how it did.
+fn abort(mut process: Child) -> ExitStatus {
+    let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw).expect("a process");
+    kill_process(pid, Signal::ABORT).expect("it runs");
+    let status = process.wait().expect("it ends");
+    assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{status}");
+    status
+}
+
 // attack T35
 #[test]
 fn a_command_that_holds_keys_cannot_dump_them() {
     let agent = Agent::new();
-    let script = "ulimit -c unlimited 2>/dev/null; exec \"$0\" listen 127.0.0.1:0 --json";
-    let mut listener = Command::new("sh")
-        .args(["-c", script, env!("CARGO_BIN_EXE_sealwire")])
-        .env("SEALWIRE_HOME", agent.home())
-        .env("SEALWIRE_PASSPHRASE", PASSPHRASE)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let lines = BufReader::new(listener.stderr.take().expect("a pipe")).lines();
-    let listens = lines.map_while(Result::ok).any(|line| line.contains("listening"));
-    assert!(listens, "it holds its keys");
+    let script = format!("cd '{}'; ulimit -c unlimited; exec \"$@\"", agent.home().display());
+    let listener = listen(&agent, &script);
     assert_eq!(line(listener.id(), "limits", "Max core file size"), "0 0 bytes");
-    let aborted =
-        Command::new("sh").args(["-c", &format!("kill -ABRT {}", listener.id())]).status();
-    assert!(aborted.expect("a shell").success());
-    let status = listener.wait().expect("it ends");
-    assert!(status.signal().is_some() && !status.core_dumped(), "{status}");
+    let status = abort(listener);
+    assert!(!status.core_dumped(), "{status}");
+
+    // The control: another command, of which the same leaves a dump.
+    let waits = ["sh", "-c", "echo; read -r _"];
+    let mut other = shell(&script).args(waits).spawn().expect("it starts");
+    other.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it runs");
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").expect("there");
+    // Where the system hands dumps to a program, whether one is kept is up to that.
+    assert!(abort(other).core_dumped() || pattern.starts_with('|'), "{pattern}");
+}
+
+// attack T35
+#[test]
+fn a_debugger_of_the_same_user_does_not_read_the_memory() {
+    // As gcore does: it opens this file and copies what is mapped.
+    let script = "\"$@\" & pid=$!; read -r _; if { :; } 9< /proc/$pid/mem; then echo read; \
+                  else echo refused; fi 2> /dev/null; kill $pid";
+    let look = |mut looker: Child| {
+        looker.stdin.take().expect("a pipe").write_all(b"\n").expect("it reads");
+        String::from_utf8(looker.wait_with_output().expect("it ends").stdout).expect("text")
+    };
+    let other = shell(script).args(["sleep", "60"]).spawn().expect("it starts");
+    assert_eq!(look(other), "read\n", "the control");
+    let agent = Agent::new();
+    assert_eq!(look(listen(&agent, script)), "refused\n");
 }
 
 // attack T35
