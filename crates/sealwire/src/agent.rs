@@ -1,5 +1,6 @@
 //! An agent: an identity, the peers it knows, and the policy by which it talks to them.
 
+use core::time::Duration;
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -75,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) admission: Admission,
     pub(crate) clock: Arc<dyn Clock>,
     mark: Mutex<HighWater>,
+    /// What the clock said when the agent was built, on the wall and elapsed.
+    built: (Timestamp, Duration),
     /// The gate key of every set of exchange keys that a card names.
     gates: Vec<(KxId, GateKey)>,
     /// What the offline path has, if the agent was built with a store and a delivery.
@@ -218,7 +221,8 @@ impl AgentBuilder {
         let remembered = latest(&cards, &peers, clock.wall());
         let first = remembered == Timestamp::default();
         let mut mark = HighWater::new(if first { clock.wall() } else { remembered });
-        let now = mark.observe(clock.wall(), clock.elapsed()).now;
+        let built = (clock.wall(), clock.elapsed());
+        let now = mark.observe(built.0, built.1).now;
         let cards = usable_cards(keys.as_ref(), &id, cards, now)?;
         if let (Some(offline), Some(card)) = (&offline, cards.first()) {
             offline.keep_card(card)?;
@@ -238,6 +242,7 @@ impl AgentBuilder {
             admission: Admission::new(limits),
             clock,
             mark: Mutex::new(mark),
+            built,
             gates,
             offline,
         };
@@ -397,10 +402,19 @@ impl Inner {
         Noted { now, mark: mark.mark() }
     }
 
-    /// Whether the clock runs so far ahead that nothing may be deleted for its age.
-    pub(crate) fn clock_jumped(&self) -> bool {
+    /// Whether the clock runs so far ahead of what is remembered that nothing may be deleted for
+    /// its age. That may be because the agent was off.
+    pub(crate) fn is_ahead(&self) -> bool {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         mark.observe(self.clock.wall(), self.clock.elapsed()).jumped
+    }
+
+    /// Whether the clock has jumped ahead since the agent was built. What it said then is believed:
+    /// nothing else tells how long the agent was off.
+    pub(crate) fn clock_jumped(&self) -> bool {
+        let (wall, elapsed) = self.built;
+        let passed = self.clock.elapsed().saturating_sub(elapsed).as_secs();
+        self.is_ahead() && self.clock.wall() > wall.plus(passed).plus(MAX_MARK_JUMP)
     }
 
     /// The offline path.

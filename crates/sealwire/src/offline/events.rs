@@ -88,8 +88,9 @@ pub enum Event {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The clock runs more than a day ahead of what it can be. Nothing is deleted for its age,
-    /// and first messages are left where they are, until it is right or the agent is built anew.
+    /// The clock runs more than a day ahead of what it can be since the agent was built. Nothing
+    /// is deleted for its age, and first messages are left where they are, until it is right or the
+    /// agent is built anew.
     ClockJumped,
 }
 

@@ -174,7 +174,7 @@ impl Home {
     fn publish(&mut self, agent: &Inner, left: Unclaimed) -> Result<Publication, Error> {
         let store = agent.offline()?.store.as_ref();
         self.refresh(store)?;
-        let (now, aged) = (agent.now(), !agent.clock_jumped());
+        let (now, aged) = (agent.now(), !agent.is_ahead());
         let card = agent.own_card()?;
         if aged {
             self.forget_cards(now);

@@ -43,6 +43,28 @@ async fn a_clock_ten_years_ahead_deletes_nothing_and_says_so() {
     say(&alice, &bob, b"me too").await;
 }
 
+// attack T30
+#[tokio::test]
+async fn an_agent_that_was_off_for_days_takes_first_messages() {
+    let world = World::new();
+    let bob = world.bob.start();
+    bob.publish_prekeys().await.expect("publish");
+    let id = bob.id().clone();
+    drop(bob);
+    // Nothing but the clock tells a process how long there was none.
+    world.clock.set(Timestamp::from_secs(NOW.as_secs() + 3 * DAY));
+    let alice = world.alice.start();
+    alice.send(&id, b"are you back?").await.expect("send");
+    sync(&alice).await;
+    let bob = world.bob.start();
+    let events = sync(&bob).await;
+    assert!(!events.contains(&Event::ClockJumped), "{events:?}");
+    assert_eq!(read(&bob).await, [b"are you back?"]);
+    // While it runs, its clock can be held to.
+    world.clock.set(Timestamp::from_secs(NOW.as_secs() + 5 * DAY));
+    assert!(sync(&bob).await.contains(&Event::ClockJumped));
+}
+
 #[tokio::test]
 async fn archived_sessions_end_after_thirty_days() {
     let (world, alice, bob) = World::talking().await;
