@@ -8,6 +8,40 @@
 
 #[path = "../../crates/ratchet/tests/model/main.rs"]
 pub mod agents;
+#[path = "../../crates/cli/src"]
+pub mod cli {
+    //! Files of the command.
+
+    mod books;
+    mod cards {
+        pub(crate) mod file;
+    }
+    mod corpus;
+
+    /// See `corpus`.
+    pub fn command_files(bytes: &[u8]) -> bool {
+        corpus::command_files(bytes)
+    }
+}
+#[path = "../../crates/sealwire/tests/agents"]
+pub mod conversations {
+    //! Whole agents that are not online at the same time.
+
+    #[expect(dead_code, reason = "the tests beside it use the rest")]
+    mod common;
+    mod offline {
+        #[expect(dead_code, reason = "the tests beside it use the rest")]
+        mod common;
+        pub(super) mod played;
+        #[expect(dead_code, reason = "the tests beside it use it")]
+        mod relay;
+    }
+
+    /// See `played`.
+    pub fn conversation(bytes: &[u8]) -> bool {
+        offline::played::conversation(bytes)
+    }
+}
 #[path = "../../crates/core/tests/corpus.rs"]
 pub mod core;
 #[path = "../../crates/custody/tests/corpus.rs"]

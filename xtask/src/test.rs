@@ -24,7 +24,8 @@ pub(crate) fn fast(context: &mut Context) -> JobResult {
 
 /// What the tests with the fast backend select. Jobs that select the same find what they built.
 pub(crate) fn with_fast(context: &Context) -> Result<String, Stop> {
-    Ok(format!("--workspace --features {}", leaf_features(context, |_, _| true)?))
+    let features = leaf_features(context, |_, _| true)?;
+    Ok(format!("--workspace --features {features},sealwire/hazmat"))
 }
 
 /// The crates whose cryptography a backend does, and the facade over them, with the portable one

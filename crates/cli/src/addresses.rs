@@ -4,19 +4,13 @@
 use std::{collections::BTreeMap, fs, io};
 
 use sealwire::{custody::atomic::FileLock, identity::AgentId};
-use serde::{Deserialize, Serialize};
 
-use crate::{error::Failure, home::Home, text::Plain};
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Book {
-    version: u8,
-    /// From the address as it was given to the id of the agent.
-    addresses: BTreeMap<String, String>,
-}
-
-const VERSION: u8 = 1;
+use crate::{
+    books::{Addresses, Book},
+    error::Failure,
+    home::Home,
+    text::Plain,
+};
 
 /// The agent that was met at `address`.
 pub(crate) fn lookup(home: &Home, address: &str) -> Result<Option<AgentId>, Failure> {
@@ -56,27 +50,22 @@ fn change(home: &Home, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Re
     let lock = FileLock::acquire(&home.addresses())?;
     let mut book = read(home)?;
     change(&mut book.addresses);
-    let text = serde_json::to_string_pretty(&book);
+    let text = book.to_text();
     let text = text.map_err(|error| Failure::other(format!("internal error: {error}")))?;
     Ok(lock.replace(text.as_bytes(), 0o600)?)
 }
 
-fn read(home: &Home) -> Result<Book, Failure> {
+fn read(home: &Home) -> Result<Addresses, Failure> {
     let path = home.addresses();
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Book { version: VERSION, addresses: BTreeMap::new() });
+            return Ok(Addresses::default());
         }
         Err(error) => return Err(Failure::file("read", &path, &error)),
     };
-    let damaged = |why: String| {
+    Addresses::read(&text).map_err(|why| {
         Failure::other(format!("{} is damaged: {why}", Plain::path(&path)))
             .hint("repair it or move it away; without it, dial a peer with --peer")
-    };
-    let book: Book = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-    if book.version != VERSION {
-        return Err(damaged(format!("unknown version {}", book.version)));
-    }
-    Ok(book)
+    })
 }

@@ -3,25 +3,20 @@
 //! A card is handed out and answered for until it ends, so a successor is signed in time and
 //! the older ones stay in the file while a peer may hold them.
 
+pub(crate) mod file;
+
 use std::{fs, io, path::Path};
 
 use sealwire::{
     CARD_LIFETIME,
-    core::{KeyStore, Timestamp, Unverified, time::MAX_CLOCK_SKEW},
+    core::{KeyStore, Timestamp, time::MAX_CLOCK_SKEW},
     custody::atomic::FileLock,
     identity::{self, AgentId, IdentityCard, NewCard},
 };
 use sealwire_relay::client::RelayUrl;
 
+pub(crate) use self::file::parse;
 use crate::{error::Failure, home::Home, text::Plain};
-
-const END: &str = "-----END SEALWIRE CARD-----";
-
-/// Reads the cards of a text, in its order.
-pub(crate) fn parse(text: &str) -> Result<Vec<Unverified<IdentityCard>>, identity::Error> {
-    let blocks = text.split_inclusive(END).filter(|block| !block.trim_ascii().is_empty());
-    blocks.map(IdentityCard::from_text).collect()
-}
 
 /// The agent's own cards, newest last; none when there is no file.
 pub(crate) fn read(home: &Home, now: Timestamp) -> Result<Vec<IdentityCard>, Failure> {
@@ -31,13 +26,7 @@ pub(crate) fn read(home: &Home, now: Timestamp) -> Result<Vec<IdentityCard>, Fai
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Failure::file("read", &path, &error)),
     };
-    let checked = parse(&text).and_then(|cards| {
-        let cards = cards.into_iter().map(|card| check(card, now));
-        cards.collect::<Result<Vec<_>, _>>()
-    });
-    let mut cards = checked.map_err(|error| damaged(&path, &error))?;
-    cards.sort_by_key(IdentityCard::sequence);
-    Ok(cards)
+    file::read(&text, now).map_err(|error| damaged(&path, &error))
 }
 
 /// The newest card. Fails with what to do when there is none.
@@ -112,8 +101,7 @@ pub(crate) fn renew(
         let card = NewCard::new(sequence, now, CARD_LIFETIME);
         let card = relay.into_iter().fold(card, NewCard::home_relay);
         cards.push(card.sign(keys, keys.newest())?);
-        let text: String = cards.iter().map(IdentityCard::to_text).collect();
-        lock.replace(text.as_bytes(), 0o600)?;
+        lock.replace(file::to_text(&cards).as_bytes(), 0o600)?;
     }
     Ok(cards)
 }
@@ -124,17 +112,6 @@ pub(crate) fn refuse_leftover(home: &Home, now: Timestamp) -> Result<(), Failure
     match read(home, now)?.last() {
         Some(card) => Err(foreign(&home.cards(), card)),
         None => Ok(()),
-    }
-}
-
-/// A stored card that was signed by its agent, whether it still stands or not.
-fn check(card: Unverified<IdentityCard>, now: Timestamp) -> Result<IdentityCard, identity::Error> {
-    let claimed = card.claimed().clone();
-    match card.verify(now) {
-        Ok(_) | Err(identity::Error::Expired { .. } | identity::Error::NotYetValid { .. }) => {
-            Ok(claimed)
-        }
-        Err(error) => Err(error),
     }
 }
 

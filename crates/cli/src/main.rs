@@ -7,10 +7,13 @@
 
 mod addresses;
 mod agent;
+mod books;
 mod cards;
 mod cmd;
 mod config;
 mod control;
+#[cfg(test)]
+mod corpus;
 mod demo;
 mod doctor;
 mod driver;

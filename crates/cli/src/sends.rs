@@ -10,29 +10,16 @@ use sealwire::{
     custody::{self, atomic::FileLock},
     identity::AgentId,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::{error::Failure, home::Home, text::Plain};
+use crate::{
+    books::{Begun, Book, Sends},
+    error::Failure,
+    home::Home,
+    text::Plain,
+};
 
 /// How long a transfer that stopped can go on, in seconds: as long as its parts are kept.
 const LIFETIME: u64 = 30 * 24 * 60 * 60;
-
-const VERSION: u8 = 1;
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Book {
-    version: u8,
-    /// By the digest of peer and file.
-    sends: BTreeMap<String, Begun>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Begun {
-    name: String,
-    at: u64,
-}
 
 /// A file as it was when it began to be sent to a peer.
 #[derive(Debug)]
@@ -93,30 +80,25 @@ fn change<R>(
     let lock = FileLock::acquire(&home.sends())?;
     let mut book = read(home)?;
     let result = change(&mut book.sends);
-    let text = serde_json::to_string_pretty(&book);
+    let text = book.to_text();
     let text = text.map_err(|error| Failure::other(format!("internal error: {error}")))?;
     lock.replace(text.as_bytes(), 0o600)?;
     Ok(result)
 }
 
-fn read(home: &Home) -> Result<Book, Failure> {
+fn read(home: &Home) -> Result<Sends, Failure> {
     let path = home.sends();
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Book { version: VERSION, sends: BTreeMap::new() });
+            return Ok(Sends::default());
         }
         Err(error) => return Err(Failure::file("read", &path, &error)),
     };
-    let damaged = |why: String| {
+    Sends::read(&text).map_err(|why| {
         Failure::other(format!("{} is damaged: {why}", Plain::path(&path)))
             .hint("move it away; transfers that had stopped then begin anew")
-    };
-    let book: Book = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-    if book.version != VERSION {
-        return Err(damaged(format!("unknown version {}", book.version)));
-    }
-    Ok(book)
+    })
 }
 
 #[cfg(test)]

@@ -2,8 +2,13 @@
 //! include this file, and the tests at its foot replay the targets' corpora. Each says whether
 //! the input was read.
 
+// In the library it is part of the client, which fuzz targets are built without.
+#[path = "../src/client/url.rs"]
+pub mod url;
+
 use std::str;
 
+use self::url::RelayUrl;
 use sealwire_core::{Timestamp, keys::SigningKey, secret::Secret};
 use sealwire_relay::{
     Capability, Problem, SendId,
@@ -94,9 +99,15 @@ pub fn relay_paths(bytes: &[u8]) -> bool {
     }
 }
 
-/// A capability is read only from its own text, and only the one that was minted is good.
+/// A capability is read only from its own text, and only the one that was minted is good. Behind
+/// `@`, as in the address of a mailbox, stands where its relay is: that has one form.
 pub fn relay_capability(bytes: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(bytes) else { return false };
+    let (text, relay) = text.split_once('@').map_or((text, None), |(text, at)| (text, Some(at)));
+    if let Some(Ok(relay)) = relay.map(RelayUrl::parse) {
+        let text = relay.to_string();
+        assert!(text.len() <= RelayUrl::MAX_LEN && RelayUrl::parse(&text) == Ok(relay), "{text}");
+    }
     Capability::parse(text).is_ok_and(|read| {
         assert_eq!(read.to_text(), text);
         assert!(text.len() <= Capability::MAX_LEN);

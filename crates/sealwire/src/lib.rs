@@ -171,6 +171,7 @@
 //! - `relay`: [`delivery`] through a relay, over HTTP and WebSocket.
 //! - `envelope`: objects at rest, and states in [`store`] that take a key service to open.
 //! - `vault`, `aws`: key services in [`custody`]; `vault` also the anchor of a state there.
+//! - `hazmat`: what is read from rows of a store, written again; for fuzzing only.
 //!
 //! # Security
 //!
@@ -244,6 +245,8 @@ pub use effects::{Committed, Delivered, Effects, Outgoing};
 pub use error::Error;
 pub use facts::{Direction, Freshness, PeerFacts};
 pub use handshake::{CardState, Handshake, Known, NoRoute, PeerKnowledge, Reach};
+#[cfg(feature = "hazmat")]
+pub use offline::hazmat;
 pub use offline::{
     Body, Chunk, Content, Draft, Event, Inbox, LargeMessage, Listener, MAX_LARGE_LEN,
     MAX_PAYLOAD_LEN, Message, Part, Progress, SessionInfo, Transfer, Waiting,

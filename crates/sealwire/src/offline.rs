@@ -19,6 +19,8 @@ mod draft;
 mod events;
 mod facts;
 mod first;
+#[cfg(feature = "hazmat")]
+pub mod hazmat;
 mod home;
 mod inbox;
 mod incoming;

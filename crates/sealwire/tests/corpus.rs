@@ -6,6 +6,8 @@
 
 use std::str;
 
+#[cfg(feature = "hazmat")]
+use sealwire::hazmat::Row;
 use sealwire::{
     Body, Content, MAX_LARGE_LEN,
     core::pad::{frame_class, pad},
@@ -43,6 +45,16 @@ pub fn pairing(bytes: &[u8]) -> bool {
     true
 }
 
+/// A row is read only from its own encoding. The first byte picks the kind.
+#[cfg(feature = "hazmat")]
+pub fn store_rows(bytes: &[u8]) -> bool {
+    let Some((kind, value)) = bytes.split_first() else { return false };
+    let Some(row) = Row::ALL.get(usize::from(*kind)) else { return false };
+    let Ok(again) = row.again(value) else { return false };
+    assert_eq!(*again, value, "{row:?}");
+    true
+}
+
 #[cfg(test)]
 mod replay {
     use sealwire_testkit::corpus::replay;
@@ -59,5 +71,12 @@ mod replay {
     #[test]
     fn pairings() {
         replay("pairing", super::pairing);
+    }
+
+    // attack T32
+    #[cfg(feature = "hazmat")]
+    #[test]
+    fn rows_of_the_store() {
+        replay("store_rows", super::store_rows);
     }
 }

@@ -1,6 +1,7 @@
 //! Writes the seeds of every target into `corpus/`: what honest agents write, and what is
 //! almost that. The same in every run: `cargo run --example seeds` after a change of format.
 
+mod agents;
 mod envelope;
 mod kms;
 
@@ -74,6 +75,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     envelope::audit(&alice)?;
     kms::vault()?;
     kms::aws()?;
+    agents::rows(&alice)?;
+    agents::files(&alice, &bob)?;
+    agents::conversations()?;
     Ok(())
 }
 
@@ -610,6 +614,15 @@ fn relay_texts() -> Result<(), Box<dyn Error>> {
     let later = capability.replace(".1800000000.", ".1900000000.");
     seed("relay_capability", "later", later.as_bytes())?;
     seed("relay_capability", "padded", format!("{capability}=").as_bytes())?;
+    for (name, relay) in [
+        ("relay", "https://relay.example"),
+        ("relay-spelt", "HTTP://Relay.Example:80/"),
+        ("relay-address", "https://[::1]:8443"),
+        ("relay-path", "https://relay.example/v1"),
+        ("relay-user", "https://a@relay.example:0"),
+    ] {
+        seed("relay_capability", name, format!("{capability}@{relay}").as_bytes())?;
+    }
 
     let path = Operation::Ack(mailbox).path();
     let authority = "relay.example";

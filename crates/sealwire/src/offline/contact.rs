@@ -264,7 +264,7 @@ impl Contact {
         self.stored = true;
     }
 
-    fn to_value(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         let Known { mailbox, theirs, reached, contact, bundle, renew, shown, ends, firsts } =
             &self.known;
         let evidence = shown.as_ref().map_or(0, |(_, evidence)| evidence.to_bytes().len());
@@ -316,13 +316,13 @@ fn end(standing: Standing) -> Option<Timestamp> {
     }
 }
 
-fn read_session(value: &[u8]) -> Result<(Session, Standing), Error> {
+pub(super) fn read_session(value: &[u8]) -> Result<(Session, Standing), Error> {
     let (standing, session) =
         value.split_at_checked(9).ok_or(Error::Unreachable("a session row has 9 bytes more"))?;
     Ok((Session::from_bytes(session)?, Standing::from_bytes(standing)?))
 }
 
-fn session_value(session: &Session, standing: Standing) -> Value {
+pub(super) fn session_value(session: &Session, standing: Standing) -> Value {
     let session = session.to_bytes();
     // Full capacity first: growing would leave copies of the keys behind.
     let mut value = Zeroizing::new(Vec::with_capacity(session.len().saturating_add(9)));

@@ -95,7 +95,17 @@ impl Home {
         store: &dyn Store,
         own: &Device,
     ) -> Result<(Self, Vec<IdentityCard>), Error> {
-        let mut home = Self {
+        let mut home = Self::new(own);
+        if let Some(value) = store.get(Table::Meta, &Self::key()?)? {
+            home.read(&value)?;
+        }
+        home.read_prekeys(store)?;
+        let cards = home.shown()?;
+        Ok((home, cards))
+    }
+
+    fn new(own: &Device) -> Self {
+        Self {
             own: own.clone(),
             stale: false,
             mailbox: None,
@@ -105,16 +115,23 @@ impl Home {
             prekeys: None,
             replays: ReplayCache::new(),
             told: false,
-        };
-        if let Some(value) = store.get(Table::Meta, &Self::key()?)? {
-            home.read(&value)?;
         }
-        home.read_prekeys(store)?;
-        let mut cards = Vec::with_capacity(home.cards.len());
-        for card in &home.cards {
-            cards.push(IdentityCard::from_bytes(card)?.claimed().clone());
-        }
-        Ok((home, cards))
+    }
+
+    /// The cards that peers were shown.
+    fn shown(&self) -> Result<Vec<IdentityCard>, Error> {
+        let card = |card: &Vec<u8>| Ok(IdentityCard::from_bytes(card)?.claimed().clone());
+        self.cards.iter().map(card).collect()
+    }
+
+    /// The row of whichever device, written again.
+    #[cfg(feature = "hazmat")]
+    pub(super) fn again(value: &[u8]) -> Result<Value, Error> {
+        let own = RowReader::new(Self::WHAT, value)?.device()?;
+        let mut home = Self::new(&own);
+        home.read(value)?;
+        home.shown()?;
+        Ok(home.to_value())
     }
 
     fn read(&mut self, value: &[u8]) -> Result<(), Error> {

@@ -111,7 +111,7 @@ impl Inbox {
 impl Message {
     const WHAT: &'static str = "inbox row";
 
-    fn from_row(key: RowKey, value: &[u8]) -> Result<Self, Error> {
+    pub(super) fn from_row(key: RowKey, value: &[u8]) -> Result<Self, Error> {
         let mut row = RowReader::new(Self::WHAT, value)?;
         let (id, from, received) = (row.message()?, row.device()?, row.time()?);
         Ok(Self { key, id, from, received, payload: Zeroizing::new(row.rest().to_vec()) })

@@ -458,7 +458,7 @@ impl Once {
         Ok(sent.filter(|once| agent.time().mark.since(once.sent) <= ONCE_LIFETIME))
     }
 
-    fn to_value(&self) -> crate::store::Value {
+    pub(super) fn to_value(&self) -> crate::store::Value {
         let Self { message, sent, digest } = self;
         RowWriter::new(0).bytes(message.as_bytes()).time(*sent).bytes(digest).finish()
     }

@@ -140,7 +140,7 @@ pub(super) struct Piece {
 impl Piece {
     const WHAT: &'static str = "row of a part";
 
-    fn to_value(bytes: &[u8]) -> Value {
+    pub(super) fn to_value(bytes: &[u8]) -> Value {
         RowWriter::new(bytes.len()).bytes(bytes).finish()
     }
 
@@ -169,7 +169,7 @@ impl Large {
         }
     }
 
-    fn to_value(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         let Self { from, began, touched, ended, length, end, taken, hash, spans, .. } = self;
         let row = RowWriter::new(spans.len().saturating_mul(16))
             .device(from)
@@ -185,7 +185,7 @@ impl Large {
         spans.iter().fold(row, |row, span| row.u64(span.start).u64(span.end)).finish()
     }
 
-    fn from_value(value: &[u8]) -> Result<Self, Error> {
+    pub(super) fn from_value(value: &[u8]) -> Result<Self, Error> {
         let mut row = RowReader::new(Self::WHAT, value)?;
         let mut large = Self {
             from: row.device()?,

@@ -108,7 +108,7 @@ impl Sending {
         Ok(())
     }
 
-    fn to_value(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         let Self { message, to, length, touched, round, next, digest, phase } = self;
         let (sealed, done) = match phase {
             Phase::Open => (false, false),
@@ -120,7 +120,7 @@ impl Sending {
         row.u64(*next).bytes(digest).flag(sealed).flag(done).finish()
     }
 
-    fn from_value(value: &[u8]) -> Result<Self, Error> {
+    pub(super) fn from_value(value: &[u8]) -> Result<Self, Error> {
         let mut row = RowReader::new(Self::WHAT, value)?;
         let sending = Self {
             message: row.message()?,

@@ -8,6 +8,7 @@ mod large;
 mod leaks;
 mod listen;
 mod mischief;
+mod played;
 mod policy;
 mod prekeys;
 mod relay;

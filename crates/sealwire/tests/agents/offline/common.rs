@@ -12,8 +12,8 @@ use sealwire::{
     store::{Error as StoreError, MemoryStore, Range, Row, RowKey, Status, Store, Table, Value},
 };
 
-pub(crate) use crate::common::{DAY, HOUR, NOW, TestClock, keys};
-use crate::offline::relay::Relay;
+pub(crate) use super::super::common::{DAY, HOUR, NOW, TestClock, keys};
+use super::relay::Relay;
 
 /// A store in memory that outlives its agent, and fails when told to.
 #[derive(Debug, Default)]
@@ -32,6 +32,20 @@ impl Disk {
 
     pub(crate) fn heal(&self) {
         self.left.store(0, Ordering::SeqCst);
+    }
+
+    /// Whether commits may fail.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.left.load(Ordering::SeqCst) != 0
+    }
+
+    /// Puts rows there that another one had.
+    pub(crate) fn restore(&self, rows: &[(Table, RowKey, Vec<u8>)]) {
+        let mut effects = Effects::new();
+        for (table, key, value) in rows {
+            effects.put(*table, key.clone(), Value::new(value.clone())).expect("a row");
+        }
+        let _ = self.rows.commit(effects).expect("commit");
     }
 
     /// Puts a row there, as another release stored it.

@@ -13,7 +13,7 @@ use sealwire::{
     ratchet::prekey::Unclaimed,
 };
 
-use crate::offline::common::TestClock;
+use super::common::TestClock;
 
 /// What becomes of a frame that is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
