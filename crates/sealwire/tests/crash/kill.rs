@@ -11,6 +11,7 @@ use std::{
     sync::Once,
 };
 
+use crate::nonces::MESSAGE;
 use crate::world::{FROM_BOB, World, handle, id, runtime};
 
 /// What one run of the process sends, and to whom. She has heard from Bob and not from Carol.
@@ -185,6 +186,35 @@ fn an_agent_whose_disk_fails_uses_no_key_twice_and_loses_nothing() {
     }
     println!("the disk failed {stopped} times");
     assert!(stopped > 3, "{stopped}");
+}
+
+// attack T31
+// A fork finds no generator of ours to copy: what is random in a frame is what the kernel gave.
+#[test]
+fn what_a_process_draws_is_what_the_kernel_gave_it() {
+    if stride().is_none() {
+        return;
+    }
+    let home = tempfile::tempdir().expect("directory");
+    let world = World::at(home.path()).begin();
+    let before = world.office().wire();
+    let log = home.path().join("draws");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-xx", "-s", "4096", "-e", "trace=getrandom", "-o"]);
+    world.child(strace.arg(&log).arg("--"), "kill::child", "first");
+    let output = strace.stdin(Stdio::null()).output().expect("strace runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let drawn = std::fs::read_to_string(&log).expect("a log").replace("\\x", "");
+    let mut wire = world.office().wire();
+    wire.retain(|frame| !before.contains(frame));
+    assert_eq!(wire.len(), SENDS.len());
+    for (message, frame) in wire {
+        assert!(drawn.contains(&message), "{message} is not in {drawn}");
+        if frame[1] == MESSAGE {
+            let nonce: String = frame[2..26].iter().map(|byte| format!("{byte:02x}")).collect();
+            assert!(drawn.contains(&nonce), "{nonce} is not in {drawn}");
+        }
+    }
 }
 
 // attack T3

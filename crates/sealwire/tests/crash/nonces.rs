@@ -65,7 +65,7 @@ fn no_nonce_comes_twice_in_10_000_operations() {
 }
 
 /// The type of a ratchet message, behind its version.
-const MESSAGE: u8 = 2;
+pub(crate) const MESSAGE: u8 = 2;
 
 // attack T2
 // STA-10
