@@ -7,6 +7,9 @@ use crate::rules;
 /// A file longer than this holds more than a reader keeps in mind.
 const MAX_LINES: usize = 700;
 
+/// Crates that no program of ours has in it.
+const HELPS_TESTS: [&str; 2] = ["crates/bench/", "crates/testkit/"];
+
 /// The one crate with a module that may hold unsafe code.
 const UNSAFE_ALLOWED_IN: &str = "crates/core/src/lib.rs";
 
@@ -36,6 +39,9 @@ fn faults(file: &SourceFile) -> Vec<String> {
     if !path.contains("/src/") {
         return faults;
     }
+    if path.starts_with("crates/") && !HELPS_TESTS.iter().any(|helps| path.starts_with(helps)) {
+        faults.extend(shown_in_panics(file));
+    }
     let lines = text.lines().count();
     if lines > MAX_LINES && !is_tests(path) {
         faults.push(format!("{path}: {lines} lines; split it, {MAX_LINES} is the limit"));
@@ -50,9 +56,35 @@ fn faults(file: &SourceFile) -> Vec<String> {
     faults
 }
 
+/// Checks whose panic would show values, outside tests: what they look at may be a secret. Clippy
+/// refuses the other ways to panic with a value.
+fn shown_in_panics(file: &SourceFile) -> Vec<String> {
+    let SourceFile { path, text } = file;
+    if is_tests(path) {
+        return Vec::new();
+    }
+    // The tests are at the foot of the file.
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let lines = (1..).zip(code.lines()).filter(|(_, line)| !line.trim_start().starts_with("//"));
+    let shows = lines.filter(|(_, line)| shows_values(line));
+    let fault = |number| format!("{path}:{number}: a panic here would show values; give an error");
+    shows.map(|(number, _)| fault(number)).collect()
+}
+
+/// Whether a line has a check that compares what it then shows, or that says more than fixed words.
+fn shows_values(line: &str) -> bool {
+    let compares = ["assert_eq!", "assert_ne!"].iter().any(|name| line.contains(name));
+    let says = ["assert!(", "unreachable!("].iter().any(|name| {
+        let check = line.split_once(name).map(|(_, rest)| rest);
+        // A check that goes on in the next line may say anything there.
+        check.is_some_and(|check| check.contains('{') || !check.contains(");"))
+    });
+    compares || (says && !line.contains("const { assert!("))
+}
+
 /// Whether a file under src/ holds only tests.
 fn is_tests(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.contains("/tests/")
+    path.ends_with("/tests.rs") || path.ends_with("/corpus.rs") || path.contains("/tests/")
 }
 
 #[cfg(test)]
@@ -76,6 +108,14 @@ mod tests {
             ("crates/core/tests/vectors.rs", &long),
             ("crates/core/tests/common/mod.rs", ""),
             ("crates/core/src/a.rs", "// the attribute #[ignore] is refused\n"),
+            ("crates/core/src/a.rs", "    assert!(MIN <= number, \"a default\");\n"),
+            ("crates/core/src/a.rs", "    const { assert!(N <= 255, \"at most 255\") };\n"),
+            ("crates/core/src/a.rs", "/// assert_eq!(key, other);\n"),
+            (
+                "crates/core/src/a.rs",
+                "fn a() {}\n\n#[cfg(test)]\nmod tests {\n    assert_eq!(a, b);\n",
+            ),
+            ("crates/testkit/src/a.rs", "    assert_eq!(a, b);\n"),
         ];
         for (path, text) in cases {
             assert_eq!(faults_of(path, text), [""; 0], "{path}");
@@ -89,6 +129,11 @@ mod tests {
             ("crates/noise/src/lib.rs", "//! Docs.\n", "`#![forbid(unsafe_code)]` is missing"),
             ("crates/core/src/a.rs", &long, "701 lines"),
             ("crates/core/src/a/mod.rs", "", "name the file after the module"),
+            ("crates/core/src/a.rs", "\n    assert_eq!(key, other);\n", ":2: a panic here"),
+            ("crates/core/src/a.rs", "    debug_assert_ne!(key, other);\n", ":1: a panic here"),
+            ("crates/core/src/a.rs", "    assert!(a == b, \"{a}\");\n", ":1: a panic here"),
+            ("crates/core/src/a.rs", "    assert!(\n        a == b,\n", ":1: a panic here"),
+            ("crates/core/src/a.rs", "    _ => unreachable!(\"{key:?}\"),\n", ":1: a panic here"),
             ("crates/core/tests/a.rs", "    #[ignore]\n", ":1: a test that is ignored"),
             ("crates/core/src/a.rs", "\n#[should_panic(expected = \"x\")]\n", ":2: assert on"),
         ];

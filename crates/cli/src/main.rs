@@ -4,6 +4,7 @@
 //! and prints through [`Output`](output::Output) alone, which writes for people or, with
 //! `--json`, for programs. The exit codes are those of [`Exit`](error::Exit).
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::string_slice, reason = "a panic would show the text"))]
 
 mod addresses;
 mod agent;

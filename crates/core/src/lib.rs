@@ -47,6 +47,7 @@
 //! all-zero X25519 result is refused when it is computed, and signatures are always checked
 //! with `verify_strict`.
 #![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::string_slice, reason = "a panic would show the text"))]
 
 pub mod aead;
 mod backend;

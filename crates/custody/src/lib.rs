@@ -71,6 +71,7 @@
 //! rotating on top of it gives a number a second time. The keys are in the process's memory
 //! while it runs; core dumps and debuggers see them.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::string_slice, reason = "a panic would show the text"))]
 
 #[cfg(not(unix))]
 compile_error!("sealwire-custody needs the file permissions and locks of Unix");

@@ -89,6 +89,7 @@
 //! of an object can write other content under it: a sealer's signature is about the key. Taking a
 //! slot out of a key record takes no right away from whoever kept the data key.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::string_slice, reason = "a panic would show the text"))]
 
 pub mod audit;
 mod binding;

@@ -68,6 +68,7 @@
 //! - The two secrets are never given out, joined or apart: only the combined one.
 //! - Failures are those of [`sealwire_core::Error`]; this crate adds none.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::string_slice, reason = "a panic would show the text"))]
 
 mod combiner;
 mod recipient;

@@ -65,6 +65,7 @@
 //! Only canonical encodings are read, each public key is checked when it is decoded, and a
 //! signature covers the bytes as received. The rules are numbered in `docs/spec/card.md`.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::string_slice, reason = "a panic would show the text"))]
 
 mod agent_id;
 mod card;

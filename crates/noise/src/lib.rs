@@ -74,6 +74,7 @@
 //! responder's static keys. Initiator authentication is classical (X25519 and Ed25519); psk0
 //! authenticates the responder against a quantum attacker in IK only.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::string_slice, reason = "a panic would show the text"))]
 
 mod error;
 #[cfg(feature = "tokio")]

@@ -140,6 +140,7 @@
 //! time can impersonate either side. The signature over the transcript shows a third party that
 //! the initiator opened this session: accountability, not deniability.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::string_slice, reason = "a panic would show the text"))]
 
 mod agreed;
 pub mod agreement;

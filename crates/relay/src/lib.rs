@@ -19,6 +19,7 @@
 //! - `server` (feature `server`): the relay itself
 //! - `client` (feature `client`): what an agent uses
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::string_slice, reason = "a panic would show the text"))]
 
 mod capability;
 #[cfg(feature = "client")]

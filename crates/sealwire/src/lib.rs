@@ -217,6 +217,7 @@
 //! - `envelope` (feature `envelope`): objects at rest, sealed under keys that a key service wraps
 //! - `relay` (feature `relay`): what a relay is asked, and the client that asks it
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::string_slice, reason = "a panic would show the text"))]
 
 mod accept;
 mod admission;
