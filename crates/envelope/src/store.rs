@@ -332,6 +332,10 @@ impl Store {
             Ok(found) => found,
             // Some stores have no range of an empty object.
             Err(error @ object_store::Error::Generic { .. }) => {
+                let error = StoreError::from(error);
+                if matches!(error, StoreError::Unavailable(_)) {
+                    return Err(error.into());
+                }
                 let meta = self.objects.head(path).await?;
                 let empty = meta.size == 0;
                 return if empty { Ok((meta, Bytes::new())) } else { Err(error.into()) };

@@ -118,20 +118,21 @@ impl Http {
 
     /// What went wrong, without what was sent.
     fn judge(&self, error: reqwest::Error) -> KmsError {
+        let authority = self.base.authority();
         if error.is_timeout() {
-            return KmsError::Unavailable("it did not answer in time".to_owned());
+            return KmsError::Unavailable(format!("{authority} did not answer in time"));
         }
         let error = error.without_url();
         if let Some(rustls::Error::InvalidCertificate(cause)) = tls(&error) {
             return KmsError::Settings(format!(
-                "the certificate of {} is not trusted: {cause:?}; name its authority's file",
-                self.base.authority()
+                "the certificate of {authority} is not trusted: {cause:?}; name its authority's file"
             ));
         }
         if error.is_connect() {
-            return KmsError::Unavailable(format!("{} cannot be reached", self.base.authority()));
+            return KmsError::Unavailable(format!("{authority} cannot be reached"));
         }
-        KmsError::Unavailable("the connection broke before the answer was whole".to_owned())
+        let why = format!("the connection to {authority} broke before its answer was whole");
+        KmsError::Unavailable(why)
     }
 }
 

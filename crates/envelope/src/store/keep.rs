@@ -8,7 +8,7 @@ use object_store::{ObjectStoreExt, path::Path};
 use rand_core::TryCryptoRng;
 use sealwire_core::Timestamp;
 
-use super::{Access, CONCURRENT, Plan, Store, StoreError, upload::Target};
+use super::{Access, CONCURRENT, Plan, Store, StoreError, StoredObject, upload::Target};
 use crate::{
     Error, KeyRecord, ObjectId, Sealed,
     census::{Census, Scan},
@@ -176,6 +176,22 @@ impl Store {
         rng: &mut R,
     ) -> Result<Resealed, Error> {
         let before = self.open(name, access).await?;
+        self.reseal_opened(name, &before, plan, now, rng).await
+    }
+
+    /// As [`Store::reseal`], of an object that was opened by this name: for whoever has to know
+    /// what it is before it is sealed anew, as to keep its context.
+    ///
+    /// # Errors
+    /// As [`Store::reseal`]; [`StoreError::Changed`] where something else stands there by now.
+    pub async fn reseal_opened<R: TryCryptoRng + Send + ?Sized>(
+        &self,
+        name: &str,
+        before: &StoredObject,
+        plan: &Plan<'_>,
+        now: Timestamp,
+        rng: &mut R,
+    ) -> Result<Resealed, Error> {
         let target = Target::Replace(before.version());
         let mut writer = self.writer_to(self.path(name)?, target, plan, now, rng).await?;
         let mut content = before.content();

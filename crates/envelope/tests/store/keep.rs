@@ -115,3 +115,24 @@ fn what_was_resealed_opens_by_no_older_record_or_copy() {
     now_or_never(objects.put(&record, PutPayload::from(old))).unwrap();
     assert_eq!(open(&store, "a", &kek), Err(Error::Open));
 }
+
+// attack T12
+#[test]
+fn what_stands_there_since_it_was_opened_is_not_taken_for_what_was_opened() {
+    let (objects, store) = memory();
+    let (kek, required, context) = (kek(1), tenant("acme"), context());
+    seal(&store, "a", &kek, b"content", 1).unwrap();
+    seal(&store, "b", &kek, b"another", 2).unwrap();
+    let before = now_or_never(store.open("a", &Access::kms(&kek, &required))).unwrap();
+    now_or_never(objects.copy(&Path::from("b"), &Path::from("a"))).unwrap();
+    let (plan, mut rng) = (Plan::new(&context).kms(&kek), SeededRng::new(9));
+    let resealed = now_or_never(store.reseal_opened("a", &before, &plan, NOW, &mut rng));
+    assert_eq!(resealed, Err(StoreError::Changed.into()));
+    assert_eq!(open(&store, "a", &kek).unwrap(), b"another");
+    assert_eq!(open(&store, "b", &kek).unwrap(), b"another");
+    // Where it is what was opened, it is sealed anew.
+    let before = now_or_never(store.open("b", &Access::kms(&kek, &required))).unwrap();
+    now_or_never(store.reseal_opened("b", &before, &plan, NOW, &mut rng)).unwrap();
+    assert_eq!(open(&store, "b", &kek).unwrap(), b"another");
+    assert_eq!(open(&store, "a", &kek), Err(StoreError::Erased.into()));
+}
