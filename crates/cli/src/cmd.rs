@@ -3,6 +3,7 @@
 mod connect;
 mod demo;
 mod doctor;
+mod erase;
 mod id;
 mod inspect;
 mod keyring;
@@ -12,6 +13,7 @@ mod open;
 mod pair;
 mod recv;
 mod relay;
+mod reseal;
 mod seal;
 mod send;
 mod sessions;
@@ -89,6 +91,10 @@ enum Command {
     Seal(seal::Args),
     /// Open a sealed file
     Open(open::Args),
+    /// Seal a sealed file anew, under another data key, and for whom it is named for now
+    Reseal(reseal::Args),
+    /// Erase sealed files, so that no copy of them opens any more
+    Erase(erase::Args),
     /// Say what a file is: a card, a key file, a sealed file, pins, the start of a connection
     Inspect(inspect::Args),
     /// Say whether everything is in order, and what to do where it is not
@@ -135,6 +141,12 @@ fn run(cli: Cli, output: &Output, protection: &Protection) -> Result<ExitCode, F
         }
         Command::Open(args) => {
             with(home()?, config, |home, config| open::run(args, home, config, output))
+        }
+        Command::Reseal(args) => {
+            with(home()?, config, |home, config| reseal::run(args, home, config, output))
+        }
+        Command::Erase(args) => {
+            with(home()?, config, |home, config| erase::run(args, home, config, output))
         }
         Command::Inspect(args) if args.is_place() => {
             with(home()?, config, |_, config| inspect::run_place(args, config, output))

@@ -14,6 +14,7 @@ use std::{
     io::{self, Read},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use sealwire_relay::client::RelayUrl;
@@ -133,6 +134,8 @@ pub(crate) struct StorageConfig {
     pub(crate) ca_file: Option<PathBuf>,
     /// Whether stores elsewhere may be reached without TLS. Key services never are.
     pub(crate) plain_http_anywhere: bool,
+    /// How long a store or a key service that does not answer is asked.
+    pub(crate) patience_seconds: Whole<1, 3600>,
     pub(crate) rotation_days: Whole<1, 3650>,
     pub(crate) grace_days: Whole<0, 3650>,
     pub(crate) reminder_days: Whole<0, 3650>,
@@ -317,6 +320,11 @@ impl LogConfig {
 }
 
 impl StorageConfig {
+    /// How long a store or a key service that does not answer is asked.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience_seconds.get().into())
+    }
+
     fn take(layers: &mut Layers) -> Result<Self, Failure> {
         Ok(Self {
             kms: layers.take("storage.kms", None)?,
@@ -327,6 +335,7 @@ impl StorageConfig {
             aws_endpoint: layers.take("storage.aws_endpoint", None)?,
             ca_file: layers.take("storage.ca_file", None)?,
             plain_http_anywhere: layers.take("storage.plain_http_anywhere", false)?,
+            patience_seconds: layers.take("storage.patience_seconds", Whole::new(30))?,
             rotation_days: layers.take("storage.rotation_days", Whole::new(90))?,
             grace_days: layers.take("storage.grace_days", Whole::new(30))?,
             reminder_days: layers.take("storage.reminder_days", Whole::new(14))?,

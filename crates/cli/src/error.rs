@@ -30,8 +30,8 @@ Exit codes:
   3  the connection was cut before the peer's authenticated close: data may be missing
   4  the peer refused
   5  this side refused: by its policy, or because the peer is not the one it must be
-  6  nothing is lost, and trying again later can succeed: a relay, peer or key
-     service is away or busy";
+  6  nothing is lost, and trying again later can succeed: a relay, peer, store
+     or key service is away or busy";
 
     pub(crate) const fn code(self) -> u8 {
         self as u8
@@ -286,6 +286,18 @@ impl From<StoreError> for Failure {
             StoreError::Denied(_) => Self::other(message)
                 .hint("ask whoever administers the store, or look at the credentials"),
             StoreError::Name(_) => Self::new(Exit::Usage, message),
+            StoreError::Unavailable(_) | StoreError::Failed(_)
+                if MACHINE.iter().any(|at| message.contains(at)) =>
+            {
+                Self::other(message).hint(
+                    "no credentials for the store are in the environment, and this machine has none \
+                     of its own; docs/configuration.md says which variables hold them",
+                )
+            }
+            StoreError::Unavailable(_) => Self::new(Exit::Later, message).hint(
+                "try again when the store answers; if it never does, look whether its address is \
+                 right; storage.patience_seconds says how long it is asked",
+            ),
             StoreError::Failed(_) if message.contains("://") => Self::other(message).hint(
                 "look whether the address and the name of the bucket are right; then try again",
             ),
@@ -293,6 +305,9 @@ impl From<StoreError> for Failure {
         }
     }
 }
+
+/// Where a machine in a cloud asks for its own credentials.
+const MACHINE: [&str; 2] = ["//169.254.169.254", "//metadata.google.internal"];
 
 /// A message without what stands behind the `?` of addresses in it: signatures, among others.
 fn without_queries(message: &str) -> String {
@@ -387,5 +402,26 @@ fn noise_failure(error: &noise::Error) -> Failure {
             Failure::other(format!("the other side does not speak this protocol: {error}"))
         }
         other => Failure::other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_away_is_told_from_what_nobody_has_set_up() {
+        let away = |text: &str| Failure::from(StoreError::Unavailable(text.to_owned()));
+        let store = away("GET http://127.0.0.1:9/a?X-Amz-Signature=hunter2 in 1s: refused");
+        assert_eq!(store.exit(), Exit::Later);
+        assert!(!store.message().contains("hunter2"), "{}", store.message());
+        for text in [
+            "PUT http://169.254.169.254/latest/api/token in 3s: operation timed out",
+            "GET http://metadata.google.internal/computeMetadata/v1 in 3s: dns error",
+        ] {
+            let machine = away(text);
+            assert_eq!(machine.exit(), Exit::Failed);
+            assert!(machine.hint_text().is_some_and(|hint| hint.contains("no credentials")));
+        }
     }
 }

@@ -13,6 +13,7 @@
 //! No key is in it. A key of our own is in a file of its own, which [`KeyName::File`] names.
 
 mod log;
+mod logs;
 mod notes;
 mod rewrap;
 
@@ -37,6 +38,7 @@ use sealwire_envelope::{
 use self::log::Log;
 pub(crate) use self::{
     log::{Expected, Found, Opened, read as read_log},
+    logs::Logs,
     notes::{Notes, Signed},
     rewrap::{Saved, Shown, Watcher},
 };

@@ -13,13 +13,17 @@ mod key;
 mod kms;
 pub(crate) mod look;
 pub(crate) mod meter;
+pub(crate) mod opening;
 pub(crate) mod people;
 mod place;
+pub(crate) mod sealing;
 mod service;
 pub(crate) mod sink;
+mod unlocked;
 
 pub(crate) use self::{
     key::KeyName,
     kms::{kms, vault, vault_settings},
     place::Place,
+    unlocked::Unlocked,
 };

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails panics")]
 
 mod common;
+mod keep;
 
 use std::{
     collections::BTreeSet,

@@ -5,6 +5,7 @@
     reason = "a helper that fails fails its test"
 )]
 
+mod away;
 mod bucket;
 mod common;
 
@@ -718,6 +719,7 @@ fn a_key_service_that_does_not_answer_is_tried_for_a_while_and_named() {
     let command = archive
         .command(&["seal", "-", &archive.text("store/x"), "--kms", "vault:agents"])
         .env("SEALWIRE_STORAGE_VAULT_ADDRESS", &format!("http://{address}"))
+        .env("SEALWIRE_STORAGE_PATIENCE_SECONDS", "1")
         .env("VAULT_TOKEN", token);
     let down = command.run(b"all is well");
     down.assert_failed(6, &format!("{address} cannot be reached"));

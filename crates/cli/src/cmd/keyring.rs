@@ -6,6 +6,7 @@ mod retire;
 mod rewrap;
 mod rotate;
 mod status;
+mod sweep;
 
 use std::{fmt, process::ExitCode};
 
@@ -22,7 +23,7 @@ use crate::{
     driver,
     error::{Exit, Failure},
     home::Home,
-    keyring::{Kept, Keyring, Opened},
+    keyring::{Kept, Keyring},
     output::Output,
     storage::{KeyName, Place},
     text::Plain,
@@ -50,6 +51,14 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Give an old version up, after all stores were looked at and none needs it
     Retire(retire::Args),
+    /// Find key records that no object has, and objects without one; delete the records
+    ///
+    /// They are left behind by a seal that was killed, and by objects that were deleted by other
+    /// means: with such a record a copy of the object still opens. No object is deleted, and no
+    /// record that is young or may be of something that cannot be read; the exit code is 1 then.
+    /// PLACE must be where the store begins, and all its objects in it: what was moved elsewhere
+    /// without its key record is lost with that.
+    Sweep(sweep::Args),
     /// Show what was done with a key, verify it, or note that its access was audited
     Audit(audit::Args),
 }
@@ -82,6 +91,7 @@ pub(crate) fn run(
             Command::Rewrap(args) => rewrap::run(args, &desk).await,
             Command::Status(args) => status::run(args, &desk).await,
             Command::Retire(args) => retire::run(args, &desk).await,
+            Command::Sweep(args) => sweep::run(args, &desk).await,
             Command::Audit(args) => audit::run(args, &desk),
         }
     })
@@ -105,11 +115,7 @@ impl Desk<'_> {
     fn take(&self, which: &Which) -> Result<Keyring, Failure> {
         let kept = which.kept(self.home, self.config)?;
         let (keyring, opened) = kept.lock(self.home, self.storage(), self.now)?;
-        match opened {
-            Opened::Whole => {}
-            Opened::Mended => self.output.event(&Told::Mended),
-            Opened::Begun => self.output.event(&Told::Begun),
-        }
+        opened.tell(self.output);
         Ok(keyring)
     }
 }
@@ -148,22 +154,13 @@ async fn newest(kms: &dyn Kms) -> Result<KeyId, Failure> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Told {
-    Mended,
-    Begun,
     Followed { from: String, to: String },
 }
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mended => f.write_str(
-                "the last line of the audit log was not written to its end, and was taken off",
-            ),
-            Self::Begun => f.write_str("there was no audit log; another one begins"),
-            Self::Followed { from, to } => {
-                write!(f, "the key was rotated by other means, from version {from} to {to}")
-            }
-        }
+        let Self::Followed { from, to } = self;
+        write!(f, "the key was rotated by other means, from version {from} to {to}")
     }
 }
 

@@ -1,26 +1,15 @@
 //! `sealwire open`: what was sealed, checked before it is given away.
 
-use std::{
-    fmt, io, io::IsTerminal, ops::Range, path::PathBuf, process::ExitCode, sync::Arc,
-    time::Duration,
-};
+use std::{fmt, io, io::IsTerminal, ops::Range, path::PathBuf, process::ExitCode, time::Duration};
 
-use sealwire::{
-    core::{KeyStore, keystore::KxId},
-    custody::FileKeyStore,
-    hybrid::StoredKey,
-    identity::AgentId,
-};
 use sealwire_envelope::{
-    Error, Layout, Pairs,
-    kms::{Kms, Provider},
-    store::{Access, StoreError, StoredObject},
+    Error, Layout,
+    store::{StoreError, StoredObject},
 };
 use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 
 use crate::{
-    agent,
     config::Config,
     driver::{self, Stop},
     error::{Exit, Failure},
@@ -28,11 +17,11 @@ use crate::{
     output::Output,
     progress::Transfer,
     storage::{
-        self, KeyName, Place,
+        KeyName, Place, Unlocked,
         context::{self, Pair},
-        look::{self, Look},
+        look,
         meter::Meter,
-        people::Accepted,
+        opening::{Key, Wanted},
         sink::{self, OutFile},
     },
     text::Plain,
@@ -127,7 +116,13 @@ pub(crate) fn run(
         let look = look::look(&place, &config.storage).await?;
         let required =
             context::of_open(&args.context, look.head.header().stored(), &config.storage)?;
-        let key = Key::find(&args, &look, &required, home, config).await?;
+        let mut unlocked = Unlocked::new(home, config);
+        let kms = match &args.kms {
+            Some(name) => Some(unlocked.kms(name).await?),
+            None => None,
+        };
+        let wanted = Wanted { option: "--kms", kms, from: &args.from };
+        let key = Key::find(&wanted, &look, &required, &mut unlocked).await?;
         let object = key.open(&place, &look, &required, config).await?;
         let bytes = write(&object, &args, *output).await?;
         let chunks = Layout::of_plaintext(0, object.len().await?)?.chunks();
@@ -141,111 +136,6 @@ pub(crate) fn run(
         None => {}
     }
     Ok(Exit::Done.into())
-}
-
-/// What the object is opened with.
-enum Key {
-    Kms(Arc<dyn Kms>),
-    Agent { keys: Box<FileKeyStore>, kx: KxId, accepted: Accepted },
-}
-
-impl Key {
-    /// The key that was named; or this agent's own, where the object was sealed for it; or the one
-    /// of the settings.
-    async fn find(
-        args: &Args,
-        look: &Look,
-        required: &Pairs,
-        home: &Home,
-        config: &Config,
-    ) -> Result<Self, Failure> {
-        let mut kms = args.kms.as_ref();
-        if kms.is_none() {
-            if let Some(own) = Self::own(args, look, required, home)? {
-                return Ok(own);
-            }
-            if !args.from.is_empty() {
-                let message = "the object was not sealed for this agent, and --from is about those \
-                               that were";
-                return Err(Failure::other(message).hint(can_open(look)));
-            }
-            kms = config.storage.kms.as_ref();
-        }
-        match kms {
-            Some(kms) => Ok(Self::Kms(storage::kms(kms, &config.storage).await?)),
-            None => Err(Failure::other("there is no key to open the object with")
-                .hint(format!("{}; give --kms KEY", can_open(look)))),
-        }
-    }
-
-    fn own(
-        args: &Args,
-        look: &Look,
-        required: &Pairs,
-        home: &Home,
-    ) -> Result<Option<Self>, Failure> {
-        let Some(record) = &look.record else { return Err(StoreError::Erased.into()) };
-        let agents = record.slots().iter().map(|slot| slot.wrapped());
-        let agents = agents.filter(|wrapped| wrapped.key.provider() == Provider::Agent);
-        let mut kx: Vec<KxId> =
-            agents.filter_map(|wrapped| wrapped.version.as_str().parse().ok()).collect();
-        kx.sort_unstable();
-        kx.dedup();
-        if kx.is_empty() || !home.keys().exists() {
-            return Ok(None);
-        }
-        let keys = Box::new(agent::unlock(home)?);
-        let accepted = Accepted::find(home, &args.from, agent::wall())?;
-        // The record may name keys of others by the same number.
-        kx.retain(|kx| {
-            let unlocked = StoredKey::new(keys.as_ref(), *kx)
-                .map(|key| record.unlock_as(&key, &look.head, required, &accepted));
-            unlocked.is_ok_and(|unlocked| !matches!(unlocked, Err(Error::NoSlot)))
-        });
-        let Some(kx) = kx.pop() else { return Ok(None) };
-        Ok(Some(Self::Agent { keys, kx, accepted }))
-    }
-
-    async fn open(
-        &self,
-        place: &Place,
-        look: &Look,
-        required: &Pairs,
-        config: &Config,
-    ) -> Result<StoredObject, Failure> {
-        let (store, name) = place.store(&config.storage)?;
-        let opened = match self {
-            Self::Kms(kms) => store.open(&name, &Access::kms(kms.as_ref(), required)).await,
-            Self::Agent { keys, kx, accepted } => {
-                let key = StoredKey::new(keys.as_ref(), *kx).map_err(Error::from)?;
-                store.open(&name, &Access::agent(&key, required, accepted)).await
-            }
-        };
-        opened.map_err(|error| {
-            let failure = match &error {
-                Error::NoSlot => Failure::from(error)
-                    .hint(format!("{}; name one of them with --kms", can_open(look))),
-                Error::Open if required.get("tenant").is_none() => Failure::from(error).hint(
-                    "no tenant was given: --context tenant=NAME, or storage.tenant in sealwire.toml",
-                ),
-                _ => error.into(),
-            };
-            failure.at(place)
-        })
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Self::Kms(kms) => kms.key().to_string(),
-            Self::Agent { keys, .. } => AgentId::from_key(keys.identity()).to_string(),
-        }
-    }
-}
-
-/// Which keys can, as the record says.
-fn can_open(look: &Look) -> String {
-    let keys = look.keys().join("; ");
-    format!("its key record names {}", Plain::new(&keys))
 }
 
 /// Writes what was asked for, and says how much that was.

@@ -7,25 +7,15 @@ use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
 };
 
-use sealwire::{
-    core::{Suite, Timestamp},
-    custody::{FileKeyStore, system_rng},
-    identity::{AgentId, CardHash},
-};
-use sealwire_envelope::{
-    Context, Layout,
-    kms::Kms,
-    store::{Plan, SealWriter},
-};
+use sealwire::custody::system_rng;
+use sealwire_envelope::{Context, Layout, store::SealWriter};
 use serde::Serialize;
 use tokio::io::AsyncRead;
 
 use crate::{
-    agent, cards,
-    cards::Named,
+    agent,
     config::Config,
     driver::{self, Stop},
     error::{Exit, Failure},
@@ -33,10 +23,10 @@ use crate::{
     output::Output,
     progress::Transfer,
     storage::{
-        self, KeyName, Place,
+        KeyName, Place, Unlocked,
         context::{self, Pair},
         meter::Meter,
-        people::Recipient,
+        sealing::Keys,
     },
     text::Plain,
 };
@@ -100,79 +90,11 @@ pub(crate) fn run(
     let context = context::of_seal(&args.context, &args.require, &config.storage)?;
     let source = Source::open(&args.source)?;
     let sealed = driver::block_on_all(async {
-        let keys = Keys::find(&args, home, config).await?;
+        let keys = Keys::find(&args.kms, &args.to, &mut Unlocked::new(home, config)).await?;
         seal(source, &place, &context, &keys, config, *output).await
     })?;
     output.result(&sealed)?;
     Ok(Exit::Done.into())
-}
-
-/// For whom an object is sealed, and by whom.
-struct Keys {
-    kms: Vec<Arc<dyn Kms>>,
-    recipients: Vec<Recipient>,
-    signer: Option<Signer>,
-}
-
-/// This agent, as the sealer of what is sealed for agents.
-struct Signer {
-    keys: FileKeyStore,
-    id: AgentId,
-    card: CardHash,
-}
-
-impl Keys {
-    async fn find(args: &Args, home: &Home, config: &Config) -> Result<Self, Failure> {
-        let mut names = args.kms.clone();
-        if names.is_empty() && args.to.is_empty() {
-            names.extend(config.storage.kms.clone());
-        }
-        if names.is_empty() && args.to.is_empty() {
-            return Err(Failure::new(Exit::Usage, "for whom the object is has not been said")
-                .hint("give --kms KEY or --to PEER, or set storage.kms"));
-        }
-        let now = agent::wall();
-        let to = args.to.iter().map(|peer| Recipient::find(home, peer, now));
-        let recipients = to.collect::<Result<Vec<_>, _>>()?;
-        let signer = match recipients.is_empty() {
-            true => None,
-            false => Some(Signer::unlock(home, config, now)?),
-        };
-        let mut kms = Vec::new();
-        for name in &names {
-            kms.push(storage::kms(name, &config.storage).await?);
-        }
-        Ok(Self { kms, recipients, signer })
-    }
-
-    fn plan<'a>(&'a self, context: &'a Context, config: &Config) -> Plan<'a> {
-        let suite = config.agent.suite.suite().unwrap_or_else(Suite::preferred);
-        let plan = Plan::new(context).suite(suite);
-        let plan = self.kms.iter().fold(plan, |plan, kms| plan.kms(kms.as_ref()));
-        let for_agent = |plan: Plan<'a>, to: &'a Recipient| plan.agent(&to.public, to.kx);
-        let plan = self.recipients.iter().fold(plan, for_agent);
-        match &self.signer {
-            Some(Signer { keys, id, card }) => {
-                plan.signed_by(keys, id.as_str().as_bytes(), card.as_bytes())
-            }
-            None => plan,
-        }
-    }
-
-    fn names(&self) -> Vec<String> {
-        let kms = self.kms.iter().map(|kms| kms.key().to_string());
-        kms.chain(self.recipients.iter().map(|to| to.id.to_string())).collect()
-    }
-}
-
-impl Signer {
-    fn unlock(home: &Home, config: &Config, now: Timestamp) -> Result<Self, Failure> {
-        let keys = agent::unlock(home)?;
-        let named = Named::As(config.agent.public_relay.as_ref());
-        let cards = cards::renew(home, &keys, now, named, false)?;
-        let card = cards::current(home, &cards)?;
-        Ok(Self { id: card.id().clone(), card: card.hash(), keys })
-    }
 }
 
 async fn seal(
@@ -198,11 +120,11 @@ async fn seal(
         () = stop.asked() => Err(stopped()),
     };
     // A store that does not answer may have done it.
-    let sealed = sealed.map_err(|failure| match failure.hint_text() {
-        None => {
+    let sealed = sealed.map_err(|failure| match (failure.exit(), failure.hint_text()) {
+        (Exit::Later, _) | (_, None) => {
             failure.hint("`sealwire inspect` tells whether the object stands there all the same")
         }
-        Some(_) => failure,
+        _ => failure,
     })?;
     let bytes = sealed.plaintext_len();
     let chunks = Layout::of_plaintext(0, bytes)?.chunks();
@@ -239,7 +161,8 @@ async fn given_up(writer: SealWriter, failure: Failure) -> Failure {
         Ok(()) if failure.hint_text().is_none() => failure.hint("nothing was sealed"),
         Ok(()) => failure,
         Err(_) => failure.hint(format!(
-            "nothing was sealed; the key record of {object}, which opens nothing, may be left"
+            "nothing was sealed; the key record of {object}, which opens nothing, may be left, and \
+             `sealwire keyring sweep` finds it"
         )),
     }
 }

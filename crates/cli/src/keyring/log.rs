@@ -1,6 +1,7 @@
 //! The audit log of a key on disk: lines of JSON that are only ever added, until they are old.
 
 use std::{
+    fmt,
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::fs::OpenOptionsExt,
@@ -16,9 +17,10 @@ use sealwire_envelope::{
     self as envelope,
     audit::{AuditLog, Checkpoint, Event, MAX_LINE, Report, Verifier, prune},
 };
+use serde::Serialize;
 
 use super::MODE;
-use crate::{error::Failure, text::Plain};
+use crate::{error::Failure, output::Output, text::Plain};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -34,13 +36,35 @@ pub(crate) struct Log {
 }
 
 /// How a log was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Opened {
     Whole,
     /// A line that was not written to its end was taken off.
     Mended,
     /// There was none.
     Begun,
+}
+
+impl Opened {
+    /// Tells what is not as it was left.
+    pub(crate) fn tell(self, output: Output) {
+        if self != Self::Whole {
+            output.event(&self);
+        }
+    }
+}
+
+impl fmt::Display for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Whole => "the audit log is whole",
+            Self::Mended => {
+                "the last line of the audit log was not written to its end, and was taken off"
+            }
+            Self::Begun => "there was no audit log; another one begins",
+        })
+    }
 }
 
 /// What was read of a log.

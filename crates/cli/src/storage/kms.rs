@@ -30,7 +30,8 @@ pub(crate) async fn kms(name: &KeyName, config: &StorageConfig) -> Result<Arc<dy
             let mut settings = AwsSettings::new(arn);
             settings.endpoint = config.aws_endpoint.as_ref().map(|url| url.as_str().to_owned());
             settings.http = http(config)?;
-            Ok(Arc::new(AwsKms::connect(settings).await?))
+            let kms = AwsKms::connect(settings).await;
+            Ok(Arc::new(kms.map_err(|error| Failure::from(error).at(name))?))
         }
     }
 }
@@ -65,7 +66,9 @@ pub(crate) async fn vault(
     name: &str,
     config: &StorageConfig,
 ) -> Result<VaultKms, Failure> {
-    Ok(VaultKms::connect(vault_settings(mount, name, config)?).await?)
+    let connected = VaultKms::connect(vault_settings(mount, name, config)?).await;
+    let (mount, name) = (mount.to_owned(), name.to_owned());
+    connected.map_err(|error| Failure::from(error).at(&KeyName::Vault { mount, name }))
 }
 
 /// What stands at `name` in the engine at `mount`, with the token of the environment or of a file.
@@ -106,6 +109,7 @@ fn token(config: &StorageConfig) -> Result<VaultToken, Failure> {
 
 fn http(config: &StorageConfig) -> Result<HttpSettings, Failure> {
     let mut http = HttpSettings::default();
+    http.deadline = config.patience();
     http.ca_pem = authorities(config)?;
     Ok(http)
 }

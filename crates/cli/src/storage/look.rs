@@ -1,8 +1,10 @@
 //! What stands at a place, before any of it has been authenticated.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use futures_util::TryStreamExt;
 use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, path::Path};
-use sealwire_envelope::{Head, KeyRecord, store::StoreError};
+use sealwire_envelope::{Head, KeyRecord, ObjectId, kms::KeyRef, store::StoreError};
 
 use super::Place;
 use crate::{config::StorageConfig, error::Failure};
@@ -58,33 +60,66 @@ pub(crate) async fn record(
     head: &Head,
     config: &StorageConfig,
 ) -> Result<Option<KeyRecord>, Failure> {
-    let (objects, prefix) = place.objects(config)?;
-    let name = KeyRecord::name(head.header().object());
-    // One more than is allowed, so that what is too long is seen to be.
-    let most = KeyRecord::MAX_LEN.saturating_add(1);
-    let start = match read(objects.as_ref(), &path(&prefix, &name)?, most).await {
-        Ok(start) => start,
-        Err(Error::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(failed(error, &name)),
-    };
-    let record = KeyRecord::from_bytes(&start.bytes).map_err(|error| {
+    let object = head.header().object();
+    let Some(bytes) = Records::of(place, config)?.bytes(object).await? else { return Ok(None) };
+    let record = KeyRecord::from_bytes(&bytes).map_err(|error| {
+        let name = KeyRecord::name(object);
         let message = format!("{name}, the key record of {place}, cannot be read: {error}");
         Failure::other(message).hint("put back a whole copy of it: the object opens with it alone")
     })?;
     Ok(Some(record))
 }
 
-async fn read(objects: &dyn ObjectStore, path: &Path, most: usize) -> Result<Start, Error> {
+/// The key records of a store, which say whom its objects are for.
+pub(crate) struct Records {
+    objects: Arc<dyn ObjectStore>,
+    prefix: String,
+}
+
+impl Records {
+    /// Those of the store that an object is in.
+    pub(crate) fn of(place: &Place, config: &StorageConfig) -> Result<Self, Failure> {
+        let (objects, prefix) = place.objects(config)?;
+        Ok(Self { objects, prefix })
+    }
+
+    /// The keys that the record of an object names, if it has one. One that cannot be read names
+    /// none.
+    pub(crate) async fn keys(&self, object: ObjectId) -> Result<Option<BTreeSet<KeyRef>>, Failure> {
+        Ok(self.bytes(object).await?.map(|bytes| {
+            let record = KeyRecord::from_bytes(&bytes);
+            let slots = record.iter().flat_map(KeyRecord::slots);
+            slots.map(|slot| slot.wrapped().key.clone()).collect()
+        }))
+    }
+
+    /// All of a record, or of what is none as much as shows that.
+    async fn bytes(&self, object: ObjectId) -> Result<Option<Vec<u8>>, Failure> {
+        let name = KeyRecord::name(object);
+        let most = KeyRecord::MAX_LEN.saturating_add(1);
+        match read(self.objects.as_ref(), &path(&self.prefix, &name)?, most).await {
+            Ok(start) => Ok(Some(start.bytes)),
+            Err(StoreError::NotFound) => Ok(None),
+            Err(error) => Err(failed(error, &name)),
+        }
+    }
+}
+
+async fn read(objects: &dyn ObjectStore, path: &Path, most: usize) -> Result<Start, StoreError> {
     let range = 0..u64::try_from(most).unwrap_or(u64::MAX);
     let options = GetOptions::new().with_range(Some(range));
     let found = match objects.get_opts(path, options).await {
         Ok(found) => found,
         // Some stores have no range of an empty object.
         Err(error @ Error::Generic { .. }) => {
+            let error = StoreError::from(error);
+            if matches!(error, StoreError::Unavailable(_)) {
+                return Err(error);
+            }
             let empty = objects.head(path).await?.size == 0;
             return if empty { Ok(Start { bytes: Vec::new(), len: 0 }) } else { Err(error) };
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     let len = found.meta.size;
     let mut pieces = found.into_stream();
@@ -105,6 +140,6 @@ fn path(prefix: &str, name: &str) -> Result<Path, Failure> {
     parsed.map_err(|_| StoreError::Name("has no empty part, no `.` and no `..`").into())
 }
 
-fn failed(error: Error, place: &dyn std::fmt::Display) -> Failure {
-    Failure::from(StoreError::from(error)).at(place)
+fn failed(error: StoreError, place: &dyn std::fmt::Display) -> Failure {
+    Failure::from(error).at(place)
 }

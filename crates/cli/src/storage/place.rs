@@ -1,7 +1,7 @@
 //! Where an object is: a file, or a name in a bucket.
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Component, Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -159,6 +159,11 @@ impl Place {
         open(&self.whole_root(), false, config)
     }
 
+    /// The store that begins at this place, as the place of all that is in it.
+    pub(crate) fn here(&self) -> Self {
+        Self { root: self.whole_root(), name: String::new() }
+    }
+
     /// What the objects of a store lie in, and the prefix of the store in it.
     pub(crate) fn objects(
         &self,
@@ -233,6 +238,10 @@ fn existing(folder: &Path) -> Result<&Path, Failure> {
     match folder.metadata() {
         Ok(found) if found.is_dir() => Ok(folder),
         Ok(_) => Err(Failure::other(format!("{} is no folder", Plain::path(folder)))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Failure::file("look into", folder, &error)
+                .hint("look whether it is spelled right, and mounted if it is on another machine"))
+        }
         Err(error) => Err(Failure::file("look into", folder, &error)),
     }
 }

@@ -1,6 +1,6 @@
 //! Object stores of clouds, with the credentials of the environment.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use object_store::{
     Certificate, ClientOptions, ObjectStore, RetryConfig,
@@ -15,10 +15,9 @@ use crate::{
     error::{Exit, Failure},
 };
 
-/// How long a store that does not answer is asked again.
-const RETRY: Duration = Duration::from_secs(30);
-/// How long a store may take to answer. What is asked may be to take 16 MiB over a slow line.
-const ANSWER: Duration = Duration::from_secs(120);
+/// So many times as long as a store is asked again it may take for one answer: what is asked may be
+/// to take 16 MiB over a slow line.
+const ANSWER: u32 = 4;
 
 /// Who keeps a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,14 +75,14 @@ pub(super) fn connect(
             let named = [Key::S3Endpoint, Key::Endpoint, Key::StsEndpoint];
             let named = named.map(|key| builder.get_config_value(&key));
             let options = options(&named, config)?;
-            let builder = builder.with_client_options(options).with_retry(retry());
+            let builder = builder.with_client_options(options).with_retry(retry(config));
             Ok(Arc::new(builder.build().map_err(wrong)?))
         }
         Service::Google => {
             let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
             let named = [builder.get_config_value(&GoogleConfigKey::BaseUrl)];
             let options = options(&named, config)?;
-            let builder = builder.with_client_options(options).with_retry(retry());
+            let builder = builder.with_client_options(options).with_retry(retry(config));
             Ok(Arc::new(builder.build().map_err(wrong)?))
         }
         Service::Azure => {
@@ -94,7 +93,7 @@ pub(super) fn connect(
             let named = [AzureConfigKey::Endpoint, AzureConfigKey::AuthorityHost];
             let named = named.map(|key| builder.get_config_value(&key));
             let options = options(&named, config)?;
-            let builder = builder.with_client_options(options).with_retry(retry());
+            let builder = builder.with_client_options(options).with_retry(retry(config));
             Ok(Arc::new(builder.build().map_err(wrong)?))
         }
     }
@@ -123,7 +122,7 @@ fn options(named: &[Option<String>], config: &StorageConfig) -> Result<ClientOpt
     let mut options = ClientOptions::new()
         .with_allow_http(plain)
         .with_timeout_disabled()
-        .with_read_timeout(ANSWER);
+        .with_read_timeout(config.patience().saturating_mul(ANSWER));
     if let Some(pem) = authorities(config)? {
         let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
         if certificates.is_empty() {
@@ -137,6 +136,6 @@ fn options(named: &[Option<String>], config: &StorageConfig) -> Result<ClientOpt
     Ok(options)
 }
 
-fn retry() -> RetryConfig {
-    RetryConfig { retry_timeout: RETRY, ..RetryConfig::default() }
+fn retry(config: &StorageConfig) -> RetryConfig {
+    RetryConfig { retry_timeout: config.patience(), ..RetryConfig::default() }
 }

@@ -72,6 +72,19 @@ fn holds(user: &User, store: &str) {
     let record = shown["key_record"].as_str().expect("a name");
     let record = user.run(&["inspect", &format!("{store}/a/{record}"), "--json"]).json();
     assert_eq!((&record["kind"], &record["object"]), (&json!("key_record"), &shown["object"]));
+
+    for (name, content) in [("a/short.txt", &long[..11]), ("a/long.bin", &long[..])] {
+        let place = format!("{store}/{name}");
+        let resealed = user.run(&["reseal", &place, "--json"]);
+        assert_eq!(resealed.code, 0, "{place}: {}", resealed.stderr);
+        assert!(user.run(&["open", &place]).stdout == content, "{place}");
+        let swept = user.run(&["keyring", "sweep", &format!("{store}/a"), "--json"]).json();
+        assert_eq!((&swept["young"], &swept["bodies"]), (&json!([]), &json!([])), "{swept}");
+        assert_eq!(user.run(&["erase", &place]).code, 0, "{place}");
+        user.run(&["open", &place]).assert_failed(1, "there is no object");
+    }
+    let swept = user.run(&["keyring", "sweep", &format!("{store}/a"), "--json"]).json();
+    assert_eq!((&swept["young"], &swept["bodies"]), (&json!([]), &json!([])), "{swept}");
 }
 
 #[test]

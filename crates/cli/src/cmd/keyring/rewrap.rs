@@ -48,7 +48,7 @@ pub(super) async fn run(args: Args, desk: &Desk<'_>) -> Result<Exit, Failure> {
             let run = Rewrap::new(kms.as_ref()).dry();
             let ended = shop.store.rewrap_all(&run, None, desk.now, &mut shown).await;
             shown.finish();
-            (target, false, ended?)
+            (target, false, ended.map_err(|error| Failure::from(error).at(&shop.word))?)
         }
         false => {
             let mut keyring = desk.take(&which)?;
@@ -99,7 +99,7 @@ async fn wrap_anew(
     };
     watcher.finish()?;
     let ended = ended.ok_or_else(|| Failure::other("internal error: stopped for no reason"))?;
-    let progress = ended.map_err(stopped)?;
+    let progress = ended.map_err(|error| stopped(error).at(&shop.word))?;
     keyring.append(&[Event::RewrapEnded(*progress.counts())], desk.now)?;
     keyring.seal(desk.now)?;
     // It came to its end: what failed in it is found anew by the next one.

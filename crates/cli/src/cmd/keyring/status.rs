@@ -36,7 +36,9 @@ pub(super) async fn run(args: Args, desk: &Desk<'_>) -> Result<Exit, Failure> {
     let census = match &place {
         Some(place) => {
             let shop = Shop::open(place, desk.storage())?;
-            Some((shop.store.census(desk.now).await?, shop.word))
+            let census = shop.store.census(desk.now).await;
+            let census = census.map_err(|error| Failure::from(error).at(&shop.word))?;
+            Some((census, shop.word))
         }
         None => None,
     };
