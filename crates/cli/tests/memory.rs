@@ -8,11 +8,14 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::process::ExitStatusExt,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
 };
 
 use common::{Agent, PASSPHRASE, sealwire};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
+use sealwire::custody::{Params, Passphrase, system_rng};
+use sealwire_custody::kms::KekFile;
 
 /// A line of a file under /proc.
 fn line(pid: u32, file: &str, start: &str) -> String {
@@ -120,4 +123,29 @@ fn a_limit_on_locked_memory_is_said_and_hinders_nothing() {
         .output()
         .expect("it starts");
     assert!(renewed.status.success(), "{}", String::from_utf8_lossy(&renewed.stderr));
+}
+
+#[test]
+fn what_is_sealed_goes_through_and_is_not_held() {
+    const MIB: usize = 1024 * 1024;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).to_str().expect("text").to_owned();
+    // Of a key file at the least cost, so that what is measured is not its derivation of a key.
+    let passphrase = Passphrase::from_bytes(PASSPHRASE.as_bytes()).expect("a passphrase");
+    let kek = path("kek");
+    KekFile::create_with(Path::new(&kek), "kek", &passphrase, Params::MIN, &mut system_rng())
+        .expect("made");
+    let (place, key) = (path("store/object"), format!("file:{kek}"));
+    let args = ["seal", "-", &place, "--kms", &key, "--context", "tenant=acme"];
+    let mut running = sealwire(directory.path(), &args).start(None);
+    let stdin = running.stdin.as_mut().expect("it was left open");
+    let piece = vec![0; MIB];
+    for _ in 0..256 {
+        stdin.write_all(&piece).expect("it reads");
+    }
+    // All of it but what fits into a pipe and a few parts is in the store by now.
+    let peak = line(running.pid(), "status", "VmHWM:");
+    let kib: usize = peak.strip_suffix(" kB").and_then(|kib| kib.parse().ok()).expect("a number");
+    assert!(kib < 128 * 1024, "{peak}");
+    running.kill();
 }
