@@ -66,10 +66,27 @@ enum Command {
     #[command(subcommand)]
     Trust(trust::Command),
     /// Pin each other with a short code and a phrase that both screens show
+    ///
+    /// Without a code it makes one, for the other side to type. The code only says where to meet at
+    /// the relay, which has to be the same: what makes sure of each other is the phrase that both
+    /// screens show in the end. Say yes only where it is the same on both, best over the telephone
+    /// or side by side. From then on the other agent is pinned.
+    ///
+    /// Where standard input is no terminal, the phrase of the other screen is read from it, as a
+    /// line.
     Pair(pair::Args),
     /// Leave a message of any length for a peer, which may be away
+    ///
+    /// The peer must be pinned, and must have published prekeys at the relay: `recv` and `keys
+    /// publish` do that. What is longer than 29 KiB goes in parts, and is put together again at the
+    /// other end. A file that was sent in part goes on where it stopped when the same command is
+    /// given again. While `recv` of this agent runs, it sends.
     Send(send::Args),
     /// Take the messages that peers left, and wait for more
+    ///
+    /// Takes what is at the relay, and publishes prekeys, so that peers can write. A message is
+    /// removed once it is printed, is in a file, or a command is done with it, and not before;
+    /// after a crash the last one may come a second time.
     Recv(recv::Args),
     /// Show and publish the keys by which peers write to this agent while it is away
     #[command(subcommand)]
@@ -86,18 +103,46 @@ enum Command {
     /// Wait for a peer, then carry standard input and output to and from it
     Listen(listen::Args),
     /// Dial a peer, then carry standard input and output to and from it
+    ///
+    /// Whom to expect is remembered from the last time this address was dialled. Without that and
+    /// without an option it is a first contact: whoever answers is pinned.
     Connect(connect::Args),
     /// Seal a file into a folder or a bucket, for agents or under a key of a key service
+    ///
+    /// The object is sealed under a data key of its own, which is drawn here and wrapped for each
+    /// key and each agent that is named; any one of them opens it. PLACE is a path, file:///PATH,
+    /// s3://BUCKET/NAME, gs://BUCKET/NAME or az://CONTAINER/NAME. Beside the object, in .keys/,
+    /// stands its key record, without which it never opens: copy both.
     Seal(seal::Args),
     /// Open a sealed file
+    ///
+    /// Each byte is authentic before it is written. A file appears when all of it is there, and not
+    /// before; on standard output stands at most the beginning of an object that fails, and the
+    /// exit code says so. The object is opened with this agent's own key where it was sealed for
+    /// it, and else with storage.kms.
     Open(open::Args),
     /// Seal a sealed file anew, under another data key, and for whom it is named for now
+    ///
+    /// The object is opened, and sealed in its own place under another data key, with the same
+    /// context. The key record of the one before is deleted, so that no copy of that opens any
+    /// more. This takes the right to read away from keys and agents that are not named again, and
+    /// from whoever kept the data key: not from who has read the content, nor from a copy of the
+    /// old key record. A reader finds the one or the other, whole.
     Reseal(reseal::Args),
     /// Erase sealed files, so that no copy of them opens any more
+    ///
+    /// The key record of each object is deleted, and then the object. From then on neither it nor
+    /// any copy of it opens, wherever the copies are. That does not reach copies of the key record
+    /// itself: in a backup, or as an older version that a bucket keeps; nor whoever has read the
+    /// object before, or kept its data key. Nothing is erased unless all that are named
+    /// are objects. No key is asked for: which object stands at PLACE is what it says of itself.
     Erase(erase::Args),
     /// Say what a file is: a card, a key file, a sealed file, pins, the start of a connection
     Inspect(inspect::Args),
     /// Say whether everything is in order, and what to do where it is not
+    ///
+    /// Looks at configuration, keys, card, clock, relay, prekeys, state, anchor and sessions. The
+    /// exit code is 1 when something does not work, 0 otherwise.
     Doctor(doctor::Args),
     /// Show in a minute what is protected from whom, on this machine alone
     Demo(demo::Args),

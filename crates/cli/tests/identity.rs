@@ -214,11 +214,16 @@ fn what_is_unknown_is_said_with_what_was_tried() {
 #[test]
 fn help_and_usage_end_as_the_table_says() {
     let home = tempfile::tempdir().expect("a directory");
-    for command in [&["--help"][..], &["listen", "--help"], &["connect", "--help"]] {
+    for command in
+        [&["--help"][..], &["listen", "--help"], &["connect", "--help"], &["open", "--help"]]
+    {
         let help = sealwire(home.path(), command).run(b"");
         assert_eq!(help.code, 0);
         assert!(help.text().contains("Exit codes:"));
     }
+    // What it cannot reach is said where it is asked for.
+    let erase = sealwire(home.path(), &["erase", "--help"]).run(b"").text();
+    assert!(erase.contains("does not reach copies of the key record itself"), "{erase}");
     assert_eq!(sealwire(home.path(), &["connect"]).run(b"").code, 2);
     let json = sealwire(home.path(), &["connect", "--json"]).run(b"");
     assert_eq!((json.code, json.event("failed")["code"].as_u64()), (2, Some(2)));

@@ -24,8 +24,6 @@ use crate::{
 /// How long the address may take to answer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Whom to expect is remembered from the last time this address was dialled. Without that and
-/// without an option it is a first contact: whoever answers is pinned.
 #[derive(Debug, clap::Args)]
 #[command(after_help = Exit::TABLE)]
 pub(crate) struct Args {

@@ -14,8 +14,6 @@ use crate::{
     text::Plain,
 };
 
-/// Looks at configuration, keys, card, clock, relay, prekeys, state, anchor and sessions. The
-/// exit code is 1 when something does not work, 0 otherwise.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Take the state as it is, once, whatever its anchor says: for the first anchor of a state

@@ -16,10 +16,6 @@ use crate::{
     storage::{Place, look::Records},
 };
 
-/// The key record of each object is deleted, and then the object. From then on neither it nor any
-/// copy of it opens, wherever the copies are. That does not reach copies of the key record itself: in
-/// a backup, or as an older version that a bucket keeps; nor whoever has read the object before, or
-/// kept its data key. Nothing is erased unless all that is named are objects.
 #[derive(Debug, clap::Args)]
 #[command(after_help = Exit::TABLE)]
 pub(crate) struct Args {

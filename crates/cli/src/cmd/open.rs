@@ -34,10 +34,6 @@ const BUFFER: usize = 256 * 1024;
 /// How long a reader may take to accept what is left for it when the object has failed.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Each byte is authentic before it is written. A file appears when all of it is there, and not
-/// before; on standard output stands at most the beginning of an object that fails, and the exit
-/// code says so. The object is opened with this agent's own key where it was sealed for it, and
-/// else with storage.kms.
 #[derive(Debug, clap::Args)]
 #[command(after_help = Exit::TABLE)]
 pub(crate) struct Args {

@@ -21,12 +21,6 @@ use crate::{
     output::Output,
 };
 
-/// Without a code it makes one, for the other side to type. The code only says where to meet at
-/// the relay, which has to be the same: what makes sure of each other is the phrase that both
-/// screens show in the end. Say yes only where it is the same on both, best over the telephone or
-/// side by side. From then on the other agent is pinned.
-///
-/// Where standard input is no terminal, the phrase of the other screen is read from it, as a line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = Exit::TABLE)]
 pub(crate) struct Args {

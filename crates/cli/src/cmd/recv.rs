@@ -20,9 +20,6 @@ use crate::{
     text::Plain,
 };
 
-/// Takes what is at the relay, and publishes prekeys, so that peers can write. A message is
-/// removed once it is printed, is in a file, or a command is done with it, and not before; after
-/// a crash the last one may come a second time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = Exit::TABLE)]
 pub(crate) struct Args {

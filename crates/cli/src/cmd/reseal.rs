@@ -29,11 +29,6 @@ use crate::{
     text::Plain,
 };
 
-/// The object is opened, and sealed in its own place under another data key, with the same context.
-/// The key record of the one before is deleted, so that no copy of that opens any more. This takes the
-/// right to read away from keys and agents that are not named again, and from whoever kept the data
-/// key: not from who has read the content, nor from a copy of the old key record. A reader finds the
-/// one or the other, whole.
 #[derive(Debug, clap::Args)]
 #[command(after_help = Exit::TABLE)]
 pub(crate) struct Args {

@@ -31,10 +31,6 @@ use crate::{
     text::Plain,
 };
 
-/// The object is sealed under a data key of its own, which is drawn here and wrapped for each key
-/// and each agent that is named; any one of them opens it. PLACE is a path, file:///PATH,
-/// s3://BUCKET/NAME, gs://BUCKET/NAME or az://CONTAINER/NAME. Beside the object, in .keys/, stands
-/// its key record, without which it never opens: copy both.
 #[derive(Debug, clap::Args)]
 #[command(after_help = Exit::TABLE)]
 pub(crate) struct Args {

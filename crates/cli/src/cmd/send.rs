@@ -34,10 +34,6 @@ use crate::{
     whom,
 };
 
-/// The peer must be pinned, and must have published prekeys at the relay: `recv` and `keys
-/// publish` do that. What is longer than 29 KiB goes in parts, and is put together again at the
-/// other end. A file that was sent in part goes on where it stopped when the same command is
-/// given again. While `recv` of this agent runs, it sends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = Exit::TABLE)]
 pub(crate) struct Args {
