@@ -1,5 +1,7 @@
 //! A bounded reader and writer for fixed layouts, and canonical CBOR.
 
+use core::convert::Infallible;
+
 use crate::{DecodeError, DecodeReason};
 
 /// Reads a fixed layout from front to back. Every error names what was being read.
@@ -128,6 +130,11 @@ impl Writer {
         Self(Vec::new())
     }
 
+    /// An empty writer with room for `len` bytes.
+    pub fn with_capacity(len: usize) -> Self {
+        Self(Vec::with_capacity(len))
+    }
+
     /// Appends bytes.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
@@ -184,15 +191,47 @@ where
     if decoder.position() != bytes.len() {
         return Err(error(DecodeReason::Trailing));
     }
-    if to_cbor(&value) != bytes {
+    // Held against the input piece by piece: a card is not built a second time to compare it.
+    let mut expected = Expected(bytes);
+    if minicbor::encode(&value, &mut expected).is_err() || !expected.0.is_empty() {
         return Err(error(DecodeReason::NonCanonical));
     }
     Ok(value)
 }
 
+/// Takes what is written if these bytes come next.
+struct Expected<'a>(&'a [u8]);
+
+/// Something else was written.
+struct Differs;
+
+impl minicbor::encode::Write for Expected<'_> {
+    type Error = Differs;
+
+    fn write_all(&mut self, written: &[u8]) -> Result<(), Differs> {
+        self.0 = self.0.strip_prefix(written).ok_or(Differs)?;
+        Ok(())
+    }
+}
+
+/// How much is written.
+struct Length(usize);
+
+impl minicbor::encode::Write for Length {
+    type Error = Infallible;
+
+    fn write_all(&mut self, written: &[u8]) -> Result<(), Infallible> {
+        self.0 = self.0.saturating_add(written.len());
+        Ok(())
+    }
+}
+
 /// The canonical CBOR of `value`.
 pub fn to_cbor<T: minicbor::Encode<()>>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(256);
+    // Room for all of it first: what is written is mostly keys and cards, to be copied once.
+    let mut len = Length(0);
+    let _: Result<(), _> = minicbor::encode(value, &mut len);
+    let mut bytes = Vec::with_capacity(len.0);
     // Writing to a Vec cannot fail, and the derived encoders raise no error of their own.
     let _: Result<(), _> = minicbor::encode(value, &mut bytes);
     bytes

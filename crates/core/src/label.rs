@@ -182,7 +182,10 @@ impl Label {
     /// # Errors
     /// [`Error::Misuse`] for a field over 65,535 bytes.
     pub fn context(self, suite: Option<Suite>, fields: &[&[u8]]) -> Result<Context, Error> {
-        let mut bytes = Vec::with_capacity(128);
+        let len = fields.iter().fold(self.0.len().saturating_add(2), |len, field| {
+            len.saturating_add(field.len()).saturating_add(2)
+        });
+        let mut bytes = Vec::with_capacity(len);
         bytes.extend_from_slice(self.as_bytes());
         bytes.push(0);
         bytes.push(suite.map_or(0, Suite::id));

@@ -81,12 +81,13 @@ impl Body {
         if raw.exchange_key == envelope || raw.kem_key == envelope_kem {
             return Err(refuse("handshakes and envelopes have keys of their own").into());
         }
-        let id = AgentId::parse(raw.id)?;
-        // CARD-5: each key through the type that refuses a bad one. The key that a did:key names
-        // has been through it.
-        let identity_key = match id.key() {
-            Some(key) if key.as_bytes() == raw.identity_key => key.clone(),
-            _ => VerifyingKey::from_bytes(raw.identity_key)?,
+        // CARD-5: each key through the type that refuses a bad one. Of an id that is the did:key
+        // of this key there is nothing left to read.
+        let named = VerifyingKey::from_bytes(raw.identity_key);
+        let named = named.map(|key| (AgentId::from_key(&key), key));
+        let (id, identity_key) = match named {
+            Ok((id, key)) if id.as_str() == raw.id => (id, key),
+            named => (AgentId::parse(raw.id)?, named?.1),
         };
         Ok(Self {
             id,
