@@ -6,6 +6,7 @@ mod new;
 mod relay;
 
 use core::fmt;
+use std::sync::OnceLock;
 
 use sealwire_core::{
     DecodeError, DecodeReason, SuiteSet, Timestamp, Unverified, Verify, kdf,
@@ -49,10 +50,13 @@ pub(crate) const WHAT: &str = "card";
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct IdentityCard {
     bytes: Vec<u8>,
     body: Body,
+    /// Computed when it is first asked for, and kept: an agent's own card is asked for it in
+    /// every handshake.
+    hash: OnceLock<CardHash>,
 }
 
 /// SHA-256 of a whole signed card as received.
@@ -71,7 +75,12 @@ impl IdentityCard {
     pub fn from_bytes(bytes: &[u8]) -> Result<Unverified<Self>, Error> {
         let signed = Signed::from_bytes(WHAT, bytes, Self::MAX_LEN)?;
         let body = Body::from_bytes(signed.body)?;
-        Ok(Unverified::new(Self { bytes: bytes.to_vec(), body }))
+        Ok(Unverified::new(Self::new(bytes.to_vec(), body)))
+    }
+
+    /// The card of this body, which these are the signed bytes of.
+    fn new(bytes: Vec<u8>, body: Body) -> Self {
+        Self { bytes, body, hash: OnceLock::new() }
     }
 
     /// Reads the text that [`IdentityCard::to_text`] gives. White space around it and CRLF
@@ -96,7 +105,7 @@ impl IdentityCard {
     /// SHA-256 of the card as received.
     pub fn hash(&self) -> CardHash {
         // CARD-15
-        CardHash(kdf::sha256(&[&self.bytes]))
+        *self.hash.get_or_init(|| CardHash(kdf::sha256(&[&self.bytes])))
     }
 
     /// Whose card it is.
@@ -187,6 +196,15 @@ impl IdentityCard {
     }
 }
 
+/// Cards of the same bytes are the same.
+impl PartialEq for IdentityCard {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for IdentityCard {}
+
 impl Verify for IdentityCard {
     type Error = Error;
 
@@ -249,7 +267,7 @@ impl fmt::Debug for CardHash {
 /// Everything but the keys, whose bytes tell a reader nothing.
 impl fmt::Debug for IdentityCard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes: _, body } = self;
+        let Self { bytes: _, body, hash: _ } = self;
         let Body {
             id,
             identity_key: _,

@@ -84,7 +84,7 @@ impl NewCard {
             not_after: not_before.plus(lifetime),
         };
         let bytes = signed::sign(keys, Label::CARD, &body.to_bytes())?;
-        let card = IdentityCard { bytes, body };
+        let card = IdentityCard::new(bytes, body);
         // No agent hands out a card that its peers refuse.
         card.verify(not_before)?;
         Ok(card)
