@@ -10,7 +10,7 @@ use core::{
     ops::{Deref, DerefMut},
 };
 
-use zeroize::Zeroize;
+use zeroize::optimization_barrier;
 
 /// How much stack below the caller [`deep_stack`] overwrites, in bytes.
 ///
@@ -76,13 +76,21 @@ impl<T> Drop for Wiped<T> {
     }
 }
 
-/// Overwrites a value without a type, byte by byte, in a way that is not optimised away.
+/// Overwrites bytes with zeros, all at once and in a way that is not optimised away: `Zeroize`
+/// writes one byte after another, which for some KiB takes as long as opening them did.
+pub fn bytes(bytes: &mut [u8]) {
+    bytes.fill(0);
+    optimization_barrier(bytes);
+}
+
+/// As [`bytes`], for a value without a type.
 fn zeroize_uninit<T>(value: &mut MaybeUninit<T>) {
     let start = value.as_mut_ptr().cast::<MaybeUninit<u8>>();
     // SAFETY: a MaybeUninit<T> is size_of::<T>() bytes, each of them a valid MaybeUninit<u8>,
     // and the borrow of `value` is exclusive for as long as `bytes` lives.
     let bytes = unsafe { core::slice::from_raw_parts_mut(start, size_of::<T>()) };
-    bytes.zeroize();
+    bytes.fill(MaybeUninit::new(0));
+    optimization_barrier(bytes);
 }
 
 /// Calls `work` and then overwrites the [`STACK_BYTES`] of stack below this frame.

@@ -76,7 +76,7 @@ impl Classical {
     /// # Errors
     /// [`Error::Handshake`].
     pub fn read(&mut self, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        self.0.read(message)
+        self.0.read(message).map(|payload| Zeroizing::new(payload.to_vec()))
     }
 
     /// The handshake hash.

@@ -122,7 +122,7 @@ pub fn start_xx<R: TryCryptoRng + ?Sized>(
     let mut machine = Machine::new(Setup {
         params: Pattern::Xx.params(suite)?,
         role: Role::Initiator,
-        prologue: &preamble.prologue()?,
+        prologue: preamble.prologue()?.as_bytes(),
         handle: local.handle()?,
         prepared,
         remote: None,
@@ -207,7 +207,7 @@ pub fn start_ik<R: TryCryptoRng + ?Sized>(
     let mut machine = Machine::new(Setup {
         params: Pattern::Ik.params(suite)?,
         role: Role::Initiator,
-        prologue: &preamble.prologue()?,
+        prologue: preamble.prologue()?.as_bytes(),
         handle: local.handle()?,
         prepared,
         remote: Some(responder.static_key),

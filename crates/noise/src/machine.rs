@@ -1,5 +1,7 @@
 //! snow's handshake state in a box that is overwritten, and what is taken from it at the end.
 
+use core::ops::Deref;
+
 use rand_core::TryCryptoRng;
 use sealwire_core::{
     Suite,
@@ -7,10 +9,9 @@ use sealwire_core::{
     keys::{EphemeralPublic, EphemeralSecret, StaticPublic},
     label::Label,
     secret::Secret,
-    wipe::{Wiped, deep_stack, stack},
+    wipe::{self, Wiped, deep_stack, stack},
 };
 use snow::{Builder, HandshakeState, params::NoiseParams};
-use zeroize::Zeroizing;
 
 use crate::{
     Error, Role,
@@ -125,14 +126,13 @@ impl Machine {
 
     /// Reads the peer's message and gives its payload. After an error the machine is used up (HS-16):
     /// callers own it and drop it.
-    pub(crate) fn read(&mut self, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(crate) fn read(&mut self, message: &[u8]) -> Result<Plaintext, Error> {
         if message.len() > MAX_MESSAGE {
             return Err(Error::Handshake);
         }
-        let mut payload = Zeroizing::new(vec![0; message.len()]);
-        let len = deep_stack(|| self.state.read_message(message, &mut payload))
+        let mut payload = Plaintext { buffer: vec![0; message.len()], len: 0 };
+        payload.len = deep_stack(|| self.state.read_message(message, &mut payload.buffer))
             .map_err(|_| Error::Handshake)?;
-        payload.truncate(len);
         Ok(payload)
     }
 
@@ -172,6 +172,26 @@ impl Machine {
                 right.copy_from_slice(&second);
             });
         })
+    }
+}
+
+/// What was read, overwritten when it is dropped.
+pub(crate) struct Plaintext {
+    buffer: Vec<u8>,
+    len: usize,
+}
+
+impl Deref for Plaintext {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Drop for Plaintext {
+    fn drop(&mut self) {
+        wipe::bytes(&mut self.buffer);
     }
 }
 

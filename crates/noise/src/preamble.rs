@@ -11,7 +11,7 @@ use sealwire_core::{
     kdf,
     kem::{CIPHERTEXT_LEN, KemCiphertext, KemPublic},
     keystore::KxId,
-    label::Label,
+    label::{Context, Label},
     secret::equal,
 };
 
@@ -150,7 +150,7 @@ impl Preamble {
     /// The bytes up to the gate.
     fn before_gate(&self) -> Vec<u8> {
         let offered = self.offered.to_bytes();
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(Self::MAX_LEN);
         writer.u8(VERSION).u8(self.suite.id()).u8(self.pattern().id());
         writer.u8(u8::try_from(offered.len()).unwrap_or(0)).bytes(&offered);
         match &self.route {
@@ -170,10 +170,9 @@ impl Preamble {
     }
 
     /// The Noise prologue: everything up to the gate, labelled.
-    pub(crate) fn prologue(&self) -> Result<Vec<u8>, Error> {
+    pub(crate) fn prologue(&self) -> Result<Context, Error> {
         // HS-4
-        let context = Label::NOISE_PROLOGUE.context(Some(self.suite), &[&self.before_gate()])?;
-        Ok(context.as_bytes().to_vec())
+        Ok(Label::NOISE_PROLOGUE.context(Some(self.suite), &[&self.before_gate()])?)
     }
 
     /// Computes and fills in the gate over message 1.

@@ -4,7 +4,7 @@
 //! the static key is a handle into a [`KeyStore`]. Everything random is drawn before snow is
 //! called and waits in [`Prepared`]; snow's own generator always fails.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use sealwire_core::{
     KeyStore,
@@ -98,7 +98,7 @@ impl CryptoResolver for Resolver {
             CipherChoice::AESGCM => Algorithm::Aes256Gcm,
             CipherChoice::ChaChaPoly => Algorithm::ChaCha20Poly1305,
         };
-        Some(Box::new(NoiseCipher { algorithm, key: None }))
+        Some(Box::new(NoiseCipher { algorithm, key: None, expanded: OnceLock::new() }))
     }
 
     fn resolve_kem(&self, _choice: &KemChoice) -> Option<Box<dyn Kem>> {
@@ -227,12 +227,24 @@ impl Hash for NoiseHash {
     }
 }
 
+/// snow sets a key with every secret that it mixes in, and uses half of them: one is expanded
+/// when it is first used.
 struct NoiseCipher {
     algorithm: Algorithm,
-    key: Option<AeadKey>,
+    key: Option<Secret<32>>,
+    expanded: OnceLock<AeadKey>,
 }
 
 impl NoiseCipher {
+    /// The key; `None` when none was set.
+    fn key(&self) -> Option<&AeadKey> {
+        if let Some(key) = self.expanded.get() {
+            return Some(key);
+        }
+        let key = AeadKey::new(self.algorithm, self.key.as_ref()?).ok()?;
+        Some(self.expanded.get_or_init(|| key))
+    }
+
     /// Noise section 12: ChaChaPoly takes the counter little-endian, AESGCM big-endian.
     fn nonce(&self, counter: u64) -> [u8; 12] {
         let counter = match self.algorithm {
@@ -256,7 +268,7 @@ impl NoiseCipher {
         let (message, rest) = out.split_at_mut_checked(plaintext.len())?;
         let (tag, _) = rest.split_first_chunk_mut::<TAG_LEN>()?;
         message.copy_from_slice(plaintext);
-        *tag = self.key.as_ref()?.seal_detached(&self.nonce(counter), associated, message).ok()?;
+        *tag = self.key()?.seal_detached(&self.nonce(counter), associated, message).ok()?;
         plaintext.len().checked_add(TAG_LEN)
     }
 
@@ -270,8 +282,7 @@ impl NoiseCipher {
         let (sealed, tag) = ciphertext.split_last_chunk::<TAG_LEN>()?;
         let message = out.get_mut(..sealed.len())?;
         message.copy_from_slice(sealed);
-        let key = self.key.as_ref()?;
-        key.open_detached(&self.nonce(counter), associated, message, tag).ok()?;
+        self.key()?.open_detached(&self.nonce(counter), associated, message, tag).ok()?;
         Some(sealed.len())
     }
 }
@@ -285,8 +296,8 @@ impl Cipher for NoiseCipher {
     }
 
     fn set(&mut self, key: &[u8; 32]) {
-        let key = Secret::init_with(|out| *out = *key);
-        self.key = AeadKey::new(self.algorithm, &key).ok();
+        self.key = Some(Secret::init_with(|out| *out = *key));
+        self.expanded = OnceLock::new();
     }
 
     fn encrypt(&self, nonce: u64, authtext: &[u8], plaintext: &[u8], out: &mut [u8]) -> usize {

@@ -155,7 +155,7 @@ fn start(
     Machine::new(Setup {
         params: preamble.pattern().params(preamble.suite())?,
         role: Role::Responder,
-        prologue: &preamble.prologue()?,
+        prologue: preamble.prologue()?.as_bytes(),
         handle: local.handle()?,
         prepared,
         remote: None,
