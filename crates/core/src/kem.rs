@@ -97,12 +97,19 @@ impl KemPublic {
 /// FIPS 203 section 7.2, modulus check: "ek = ByteEncode12(ByteDecode12(ek))", that is, every
 /// 12-bit coefficient before the seed is below q.
 fn modulus_check(key: &[u8; PUBLIC_LEN]) -> bool {
-    const Q: u16 = 3329;
+    const Q: u64 = 3329;
+    // Four coefficients are looked at together: the first and the third, then the second and the
+    // fourth, each with the 12 bits of its neighbour left free for what carries.
+    const ONES: u64 = 1 | 1 << 24;
+    const COEFFICIENTS: u64 = 0xFFF * ONES;
+    const TO_CARRY: u64 = (0x1000 - Q) * ONES;
+    const CARRIED: u64 = 0x1000 * ONES;
     let (coefficients, _rho) = key.split_at(PUBLIC_LEN - 32);
-    coefficients.as_chunks::<3>().0.iter().all(|[a, b, c]| {
-        let (a, b, c) = (u16::from(*a), u16::from(*b), u16::from(*c));
-        (a | (b & 0x0F) << 8) < Q && (b >> 4 | c << 4) < Q
-    })
+    let carried = coefficients.as_chunks::<6>().0.iter().fold(0, |carried, [a, b, c, d, e, f]| {
+        let four = u64::from_le_bytes([*a, *b, *c, *d, *e, *f, 0, 0]);
+        carried | ((four & COEFFICIENTS) + TO_CARRY) | ((four >> 12 & COEFFICIENTS) + TO_CARRY)
+    });
+    carried & CARRIED == 0
 }
 
 impl KemCiphertext {
