@@ -107,6 +107,15 @@ pub fn deep_stack<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// As [`deep_stack`], for work that says beside its result whether there were any secrets.
+pub fn deep_stack_if<R>(work: impl FnOnce() -> (R, bool)) -> R {
+    let (result, secrets) = apart(work);
+    if secrets {
+        overwrite::<DEEP_BYTES>();
+    }
+    result
+}
+
 /// Keeps the frames of `work` below the frame of its caller.
 #[inline(never)]
 fn apart<R>(work: impl FnOnce() -> R) -> R {
@@ -194,11 +203,16 @@ mod tests {
         assert!(is_marked(3), "the control: further down than is overwritten");
         deep_stack(|| leave_mark::<FAR>(4));
         assert!(!is_marked(4));
+        deep_stack_if(|| (leave_mark::<FAR>(5), true));
+        assert!(!is_marked(5));
+        deep_stack_if(|| (leave_mark::<FAR>(6), false));
+        assert!(is_marked(6));
     }
 
     #[test]
     fn stack_returns_the_result() {
         assert_eq!(stack(|| 40 + 2), 42);
         assert_eq!(deep_stack(|| 40 + 2), 42);
+        assert_eq!(deep_stack_if(|| (40 + 2, true)), 42);
     }
 }

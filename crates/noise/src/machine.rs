@@ -9,7 +9,7 @@ use sealwire_core::{
     keys::{EphemeralPublic, EphemeralSecret, StaticPublic},
     label::Label,
     secret::Secret,
-    wipe::{self, Wiped, deep_stack, stack},
+    wipe::{self, Wiped, deep_stack_if, stack},
 };
 use snow::{Builder, HandshakeState, params::NoiseParams};
 
@@ -29,6 +29,8 @@ const TOKEN_ROOM: usize = 4096;
 /// One side of a Noise handshake.
 pub(crate) struct Machine {
     state: Wiped<HandshakeState>,
+    /// Whether there are pre-shared keys.
+    psk: bool,
     static_key: StaticPublic,
     ephemeral: EphemeralPublic,
 }
@@ -75,7 +77,8 @@ impl Machine {
         let Setup { params, role, prologue, handle, prepared, remote, psks } = setup;
         let (static_key, ephemeral) = (handle.public, *prepared.ephemeral.public());
         let resolver = Resolver::new(handle, prepared);
-        let state = deep_stack(|| {
+        let psk = !psks.is_empty();
+        let build = || {
             let mut builder = Builder::with_resolver(params, Box::new(resolver))
                 .local_private_key(&STATIC_HANDLE)?
                 .prologue(prologue)?;
@@ -90,9 +93,10 @@ impl Machine {
                 Role::Responder => builder.build_responder(),
             }
             .map(Wiped::new)
-        })
-        .map_err(|_: snow::Error| Error::Handshake)?;
-        Ok(Self { state, static_key, ephemeral })
+        };
+        let state = deep_stack_if(|| (build(), psk));
+        let state = state.map_err(|_: snow::Error| Error::Handshake)?;
+        Ok(Self { state, psk, static_key, ephemeral })
     }
 
     /// This side's static public key.
@@ -118,8 +122,7 @@ impl Machine {
     pub(crate) fn write(&mut self, payload: &[u8]) -> Result<Vec<u8>, Error> {
         let room = payload.len().saturating_add(TOKEN_ROOM);
         let mut message = vec![0; room];
-        let len = deep_stack(|| self.state.write_message(payload, &mut message))
-            .map_err(|_| Error::Handshake)?;
+        let len = self.step(|state| state.write_message(payload, &mut message))?;
         message.truncate(len);
         Ok(message)
     }
@@ -131,9 +134,24 @@ impl Machine {
             return Err(Error::Handshake);
         }
         let mut payload = Plaintext { buffer: vec![0; message.len()], len: 0 };
-        payload.len = deep_stack(|| self.state.read_message(message, &mut payload.buffer))
-            .map_err(|_| Error::Handshake)?;
+        payload.len = self.step(|state| state.read_message(message, &mut payload.buffer))?;
         Ok(payload)
+    }
+
+    /// One call into snow. Until a secret is mixed in, as before message 2 of XX, no secret was on
+    /// the stack.
+    fn step(
+        &mut self,
+        work: impl FnOnce(&mut HandshakeState) -> Result<usize, snow::Error>,
+    ) -> Result<usize, Error> {
+        let Self { state, psk, static_key: _, ephemeral: _ } = self;
+        deep_stack_if(|| {
+            let len = work(state);
+            // What was mixed in before an error is forgotten.
+            let secrets = *psk || len.is_err() || state.was_write_payload_encrypted();
+            (len, secrets)
+        })
+        .map_err(|_| Error::Handshake)
     }
 
     /// The peer's static key, once a message carried it.

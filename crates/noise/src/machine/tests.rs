@@ -173,7 +173,7 @@ fn bent(pattern: Pattern, role: Role, lie: Option<(Place, [u8; 32])>) -> Machine
         Role::Responder => builder.build_responder(),
     };
     let static_key = own(role).public;
-    Machine { state: Wiped::new(state.expect("a state")), static_key, ephemeral }
+    Machine { state: Wiped::new(state.expect("a state")), psk: false, static_key, ephemeral }
 }
 
 /// Runs a handshake to its end, or gives the number of the message that was refused.
