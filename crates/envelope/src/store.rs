@@ -332,13 +332,13 @@ impl Store {
             Ok(found) => found,
             // Some stores have no range of an empty object.
             Err(error @ object_store::Error::Generic { .. }) => {
-                let error = StoreError::from(error);
-                if matches!(error, StoreError::Unavailable(_)) {
-                    return Err(error.into());
+                let error = Error::from(error);
+                if error.is_store_away() {
+                    return Err(error);
                 }
                 let meta = self.objects.head(path).await?;
                 let empty = meta.size == 0;
-                return if empty { Ok((meta, Bytes::new())) } else { Err(error.into()) };
+                return if empty { Ok((meta, Bytes::new())) } else { Err(error) };
             }
             Err(error) => return Err(error.into()),
         };

@@ -134,6 +134,13 @@ fn without_answer(error: &object_store::Error) -> String {
     cut.unwrap_or(text)
 }
 
+impl Error {
+    /// Whether the store cannot be used now: then nothing is known of what was to be read.
+    pub(super) const fn is_store_away(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unavailable(_)))
+    }
+}
+
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
         Self::Store(error.into())

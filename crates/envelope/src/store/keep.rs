@@ -68,8 +68,8 @@ impl Store {
     /// Counts which versions of which keys the key records refer to, all of them.
     ///
     /// # Errors
-    /// [`Error::Store`] where not all records were listed; [`Error::Retire`] where one could not
-    /// be read.
+    /// [`Error::Store`] where not all records were listed, or the store has no time for one;
+    /// [`Error::Retire`] where one could not be read.
     // ENV-31
     pub async fn census(&self, now: Timestamp) -> Result<Census, Error> {
         let mut scan = Scan::new(now);
@@ -83,6 +83,7 @@ impl Store {
             match read {
                 Ok(Some(read)) => scan.read(object, &read.record),
                 Ok(None) => scan.gone(object),
+                Err(error) if error.is_store_away() => return Err(error),
                 Err(_) => scan.failed(object),
             }
         }
@@ -92,7 +93,7 @@ impl Store {
     /// Finds what stands alone. It changes nothing.
     ///
     /// # Errors
-    /// [`Error::Store`] where the store does not list all that it has.
+    /// [`Error::Store`] where the store does not list all that it has, or has no time.
     pub async fn orphans(&self) -> Result<Orphans, Error> {
         // Records before bodies: the body of a record that is listed may come, none may be missed.
         let mut records = self.records().await?;
@@ -117,6 +118,7 @@ impl Store {
                 }
                 Ok(None) => drop(orphans.foreign.insert(name)),
                 Err(Error::Store(StoreError::NotFound)) => {}
+                Err(error) if error.is_store_away() => return Err(error),
                 Err(_) => drop(orphans.unread.insert(name)),
             }
         }

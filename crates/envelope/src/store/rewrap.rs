@@ -96,7 +96,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Kms`] where the key service does nothing at all, and [`Error::Store`] where the
-    /// store lists nothing: go on later from the last progress. [`Error::Misuse`] for the
+    /// store lists nothing or has no time for any record of a batch: go on later from the last progress. [`Error::Misuse`] for the
     /// progress of a run to another version: begin anew.
     // ENV-40
     pub async fn rewrap_all(
@@ -127,6 +127,9 @@ impl Store {
             let whole = if more { objects.len() / BATCH * BATCH } else { objects.len() };
             for batch in objects.get(..whole).unwrap_or_default().chunks(BATCH) {
                 let outcomes = self.rewrap_batch(rewrap, progress.target(), batch, now).await?;
+                if let Some(error) = away(&outcomes) {
+                    return Err(error);
+                }
                 for (object, outcome) in &outcomes {
                     progress.count(outcome);
                     watch.record(*object, outcome);
@@ -340,6 +343,16 @@ impl Rewrap<'_> {
             (Some(slot), _) => Ok(slot.wrapped().clone()),
         }
     }
+}
+
+/// A store that does nothing at all ends the run: none of these records has an outcome.
+fn away(outcomes: &BTreeMap<ObjectId, Outcome>) -> Option<Error> {
+    let mut errors = outcomes.values().map(|outcome| match outcome {
+        Outcome::Failed(error) if error.is_store_away() => Some(error),
+        _ => None,
+    });
+    let first = errors.next()??;
+    errors.all(|error| error.is_some()).then(|| first.clone())
 }
 
 fn is_put_off(answer: &Result<Wrapped, KmsError>) -> bool {

@@ -74,6 +74,45 @@ fn a_sweep_that_cannot_read_everything_deletes_nothing() {
     }
 }
 
+#[test]
+fn what_a_store_that_went_away_does_not_answer_is_not_taken_for_damaged() {
+    let probe = Probe::new(Arc::new(InMemory::new()));
+    let store = Store::new(Arc::new(probe.clone()), "").unwrap();
+    let kek = kek(1);
+    for n in 0..3 {
+        seal(&store, &n.to_string(), &kek, b"x", n).unwrap();
+    }
+    let is_away = |error: &Error| matches!(error, Error::Store(StoreError::Unavailable(_)));
+    for work in [Work::Census, Work::Orphans, Work::Sweep] {
+        probe.heal();
+        work.run(&store).unwrap();
+        for at in 0..probe.asked() {
+            probe.fail(at, Fault::Away);
+            let stopped = work.run(&store).unwrap_err();
+            assert!(is_away(&stopped), "{work:?}, request {at}: {stopped}");
+            probe.heal();
+        }
+    }
+    (0..3).for_each(|n| assert_eq!(open(&store, &n.to_string(), &kek).unwrap(), b"x"));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    Census,
+    Orphans,
+    Sweep,
+}
+
+impl Work {
+    fn run(self, store: &Store) -> Result<(), Error> {
+        match self {
+            Self::Census => now_or_never(store.census(NOW)).map(drop),
+            Self::Orphans => now_or_never(store.orphans()).map(drop),
+            Self::Sweep => now_or_never(store.sweep(Duration::ZERO, LATER)).map(drop),
+        }
+    }
+}
+
 // ENV-42
 #[test]
 fn an_object_that_is_half_erased_opens_no_more_and_can_be_erased() {

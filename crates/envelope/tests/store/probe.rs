@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     LoseAnswer,
     /// This request and every write after it fail: no space is left, or the store is read-only.
     Full,
+    /// Nobody is there any more to answer this request and every one after it.
+    Away,
     /// The process is killed: neither this request nor any other is ever answered.
     Kill,
     /// What this request reads goes on behind its end, in [`Probe::FLOOD`] pieces.
@@ -140,6 +142,7 @@ impl State {
         match fault {
             Some((at, Fault::Refuse)) if now == at => Err(failed()),
             Some((at, Fault::Full)) if now >= at && writes => Err(failed()),
+            Some((at, Fault::Away)) if now >= at => Err(away()),
             Some((at, Fault::LoseAnswer)) if now == at => Ok(true),
             Some((at, Fault::Kill)) if now >= at => std::future::pending().await,
             _ => Ok(false),
@@ -149,6 +152,11 @@ impl State {
 
 fn failed() -> Error {
     Error::Generic { store: "probe", source: "it was told to fail".into() }
+}
+
+fn away() -> Error {
+    let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    Error::Generic { store: "probe", source: source.into() }
 }
 
 fn answer<T>(lost: bool, answer: T) -> Result<T> {
@@ -222,6 +230,7 @@ impl ObjectStore for Probe {
         asked
             .flat_map(move |asked| match (asked, listed.take()) {
                 (Ok((false, ())), Some(listed)) => listed,
+                (Err(error), _) => stream::once(std::future::ready(Err(error))).boxed(),
                 _ => stream::once(std::future::ready(Err(failed()))).boxed(),
             })
             .boxed()

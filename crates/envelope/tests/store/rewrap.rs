@@ -69,7 +69,7 @@ fn counts(counts: [u64; 6]) -> Counts {
 fn a_rewrap_that_is_killed_anywhere_strands_nothing_and_is_finished() {
     let rotated = kek(2);
     let mut done_before_kill = std::collections::BTreeSet::new();
-    for fault in [Fault::Kill, Fault::Full, Fault::Refuse, Fault::LoseAnswer] {
+    for fault in [Fault::Kill, Fault::Full, Fault::Refuse, Fault::LoseAnswer, Fault::Away] {
         for at in 0.. {
             let (probe, store) = six(Arc::new(InMemory::new()));
             probe.fail(at, fault);
@@ -81,6 +81,9 @@ fn a_rewrap_that_is_killed_anywhere_strands_nothing_and_is_finished() {
             if let Some(Ok(progress)) = &ended {
                 assert!(progress.counts().is_exact(), "{fault:?} {at}");
                 assert_eq!(progress.counts().scanned, heard.outcomes.len() as u64);
+                // A store that does nothing any more ends the run.
+                let done = progress.counts().rewrapped;
+                assert!(!met || fault != Fault::Away || done > 0, "{fault:?} {at}");
             }
 
             // Every object opens with the keys that there are, and all old ones with the old key.
