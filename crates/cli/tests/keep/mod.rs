@@ -53,8 +53,14 @@ fn age(path: &Path) {
     File::open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
 }
 
+/// The key records, and not what is on its way to become one.
 fn records(office: &Office) -> Vec<PathBuf> {
-    files(&office.folder.join(".keys"))
+    let mut found = files(&office.folder);
+    found.retain(|path| {
+        let name = path.strip_prefix(&office.folder).ok().and_then(Path::to_str);
+        name.is_some_and(|name| KeyRecord::object_of(name).is_some())
+    });
+    found
 }
 
 // ENV-41
