@@ -165,6 +165,7 @@ pub(super) struct World {
     /// Whether nothing but a frame that was harmed can keep a message from arriving.
     calm: bool,
     was_wrong: bool,
+    closed: bool,
 }
 
 impl World {
@@ -180,7 +181,16 @@ impl World {
             places.push(place);
         }
         let inboxes = vec![Vec::new(); agents];
-        Self { time, post, places, sent: Vec::new(), inboxes, calm: true, was_wrong: false }
+        Self {
+            time,
+            post,
+            places,
+            sent: Vec::new(),
+            inboxes,
+            calm: true,
+            was_wrong: false,
+            closed: false,
+        }
     }
 
     pub(super) fn agents(&self) -> usize {
@@ -280,7 +290,7 @@ impl World {
     }
 
     pub(super) async fn close_sessions(&mut self, one: usize) {
-        self.calm = false;
+        (self.calm, self.closed) = (false, true);
         self.places[one].agent().close_sessions().await.expect("close");
     }
 
@@ -325,6 +335,11 @@ impl World {
         }
         for one in 0..self.agents() {
             self.restart(one).await;
+            // Where both begin and one of them closes its session, the other may write in that
+            // one until it closes it too.
+            if self.closed {
+                self.close_sessions(one).await;
+            }
             self.places[one].agent().publish_prekeys().await.expect("publish");
         }
         // A mailbox that is gone is noticed by what did not arrive.
