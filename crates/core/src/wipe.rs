@@ -2,7 +2,12 @@
 //!
 //! snow, libcrux and parts of aws-lc keep key material in plain structures and do not clear
 //! them. [`Wiped`] keeps such a structure in one heap allocation that is overwritten after its
-//! destructor ran, and [`stack`] overwrites the stack that a call used.
+//! destructor ran, and [`stack`] overwrites the stack that a call used. [`WipedVec`] holds bytes
+//! of ours that are many.
+
+mod heap;
+
+pub use heap::WipedVec;
 
 use core::{
     fmt,
