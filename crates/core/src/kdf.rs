@@ -136,10 +136,12 @@ fn expand_blocks(prk: &[u8], info: &[&[u8]], out: &mut [u8]) {
     for (to, from) in key.iter_mut().zip(prk) {
         *to = *from;
     }
+    // Its first block, and that of the outer hash, are the same for all.
+    let keyed = HmacSha512::new((&*key).into());
     let mut block = Zeroizing::new([0; 64]);
     let mut before: &[u8] = &[];
     for (number, part) in (1..=u8::MAX).zip(out.chunks_mut(64)) {
-        let mut mac = HmacSha512::new((&*key).into());
+        let mut mac = keyed.clone();
         mac.update(before);
         info.iter().for_each(|field| mac.update(field));
         mac.update(&[number]);
