@@ -1,6 +1,7 @@
 //! Drawing randomness: fallible, before anything else is changed.
 
 use rand_core::TryCryptoRng;
+use zeroize::Zeroizing;
 
 use crate::{
     Error,
@@ -21,6 +22,23 @@ pub fn draw<const N: usize>(rng: &mut (impl TryCryptoRng + ?Sized)) -> Result<Se
         return Err(Error::Randomness);
     }
     Ok(secret)
+}
+
+/// Draws `A` bytes and `B` bytes by one call of `rng`, which may ask the operating system each time.
+///
+/// # Errors
+/// As [`draw`], for either.
+pub fn draw_two<const A: usize, const B: usize>(
+    rng: &mut (impl TryCryptoRng + ?Sized),
+) -> Result<(Secret<A>, Secret<B>), Error> {
+    let mut both = Zeroizing::new(vec![0; A.saturating_add(B)]);
+    rng.try_fill_bytes(&mut both).map_err(|_| Error::Randomness)?;
+    let (a, b) = both.split_at_checked(A).unwrap_or_default();
+    let (a, b) = (Secret::from_slice(a)?, Secret::from_slice(b)?);
+    if equal(a.expose(), &[0; A]) || equal(b.expose(), &[0; B]) {
+        return Err(Error::Randomness);
+    }
+    Ok((a, b))
 }
 
 /// Draws `COUNT` blocks of 32 bytes and refuses two that are equal.
@@ -52,14 +70,15 @@ mod tests {
         keys::{EphemeralSecret, SigningKey, StaticSecret},
         keystore::{KeySeeds, KxId},
     };
-    use sealwire_testkit::rng::{BrokenRng, Fault, SeededRng};
+    use sealwire_testkit::rng::{BrokenRng, Fault, FixedRng, SeededRng};
 
     /// Something that draws randomness; `None` when it made a key all the same.
     type Drawing = fn(&mut BrokenRng) -> Option<Error>;
 
     /// Everything that draws once.
-    const SINGLE: [(&str, Drawing); 8] = [
+    const SINGLE: [(&str, Drawing); 9] = [
         ("draw", |rng| draw::<16>(rng).err()),
+        ("draw_two", |rng| draw_two::<32, 24>(rng).err()),
         ("Secret::random", |rng| Secret::<32>::random(rng).err()),
         ("SigningKey::generate", |rng| SigningKey::generate(rng).err()),
         ("StaticSecret::generate", |rng| StaticSecret::generate(rng).err()),
@@ -144,6 +163,22 @@ mod tests {
             assert_eq!(seeds.to_bytes(), before, "{fault:?}");
             assert_eq!(seeds.add_set(&mut SeededRng::new(2)).map(KxId::get), Ok(2), "{fault:?}");
         }
+    }
+
+    // attack T31
+    #[test]
+    fn two_values_of_one_call_are_both_looked_at() {
+        let draw = |from: usize, to: usize| {
+            let mut bytes = [0; 56];
+            bytes[from..to].fill(7);
+            draw_two::<32, 24>(&mut FixedRng::new(&bytes))
+        };
+        for (from, to) in [(0, 32), (32, 56)] {
+            assert_eq!(draw(from, to).map(drop), Err(Error::Randomness), "{from}");
+        }
+        let (a, b) = draw(31, 33).expect("a byte each that is not zero");
+        assert_eq!((a.expose()[31], b.expose()[0]), (7, 7));
+        assert!(draw_two::<32, 25>(&mut FixedRng::new(&[7; 56])).is_err());
     }
 
     #[test]

@@ -164,7 +164,6 @@ impl OpenKey {
 
     /// Opens chunks in a row from one buffer to another, and gives the length of their plaintext.
     /// Where `ends`, the last of them is the last of the stream.
-    #[cfg(feature = "store")]
     pub(crate) fn open_run(
         &self,
         first: u64,
@@ -177,7 +176,6 @@ impl OpenKey {
         opened.inspect_err(|_| out.fill(0))
     }
 
-    #[cfg(feature = "store")]
     fn open_each(
         &self,
         first: u64,

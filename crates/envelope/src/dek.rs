@@ -1,7 +1,9 @@
 //! The key of one object.
 
 use rand_core::TryCryptoRng;
-use sealwire_core::{Error, secret::Secret};
+use sealwire_core::{Error, rng, secret::Secret};
+
+use crate::chunks::SALT_LEN;
 
 /// The data key of one object: 32 bytes that were drawn when the object was sealed, and that
 /// open it.
@@ -21,8 +23,12 @@ impl Dek {
     /// Length in bytes.
     pub const LEN: usize = 32;
 
-    pub(crate) fn generate<R: TryCryptoRng + ?Sized>(rng: &mut R) -> Result<Self, Error> {
-        Secret::random(rng).map(Self)
+    /// A key and the salt of its object.
+    pub(crate) fn generate_with_salt<R: TryCryptoRng + ?Sized>(
+        rng: &mut R,
+    ) -> Result<(Self, [u8; SALT_LEN]), Error> {
+        let (key, salt) = rng::draw_two(rng)?;
+        Ok((Self(key), *salt.expose()))
     }
 
     pub(crate) const fn secret(&self) -> &Secret<{ Self::LEN }> {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use sealwire_core::{aead::TAG_LEN, wipe};
-use zeroize::{Zeroize, Zeroizing};
+use sealwire_core::{
+    aead::TAG_LEN,
+    wipe::{self, WipedVec},
+};
 
 use crate::{
     Dek, Error, Head, Layout,
@@ -42,9 +44,9 @@ impl Unlocked {
     ///
     /// # Errors
     /// [`Error::Open`], whatever is wrong.
-    pub fn open(&self, body: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub fn open(&self, body: &[u8]) -> Result<WipedVec, Error> {
         // More than the plaintext takes, so that it never grows and leaves a copy behind.
-        let mut out = Zeroizing::new(Vec::with_capacity(body.len()));
+        let mut out = WipedVec::with_capacity(body.len());
         self.open_into(body, &mut out)?;
         Ok(out)
     }
@@ -54,16 +56,35 @@ impl Unlocked {
     /// # Errors
     /// [`Error::Open`], whatever is wrong. What was appended is overwritten with zeros first.
     pub fn open_into(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let chunks = body.strip_prefix(&*self.head.to_bytes()).ok_or(Error::Open)?;
-        self.layout(u64::try_from(body.len()).unwrap_or(u64::MAX))?;
+        let chunks = self.chunks_of(body)?;
+        self.layout_of(body)?;
         let start = out.len();
-        let mut opener = self.opener();
-        let opened = opener.push(chunks, out).and_then(|()| opener.finish(out));
-        opened.inspect_err(|_| {
-            let opened = out.get_mut(start..).unwrap_or_default();
-            opened.zeroize();
+        self.opener().finish_with(chunks, out).inspect_err(|_| {
+            wipe::bytes(out.get_mut(start..).unwrap_or_default());
             out.truncate(start);
         })
+    }
+
+    /// As [`Unlocked::open`], into memory that is as long as the content:
+    /// [`Layout::plaintext_len`] of [`Unlocked::layout`]. Nothing is written there twice.
+    ///
+    /// # Errors
+    /// [`Error::Open`], whatever is wrong with the object, and nothing of it is in `out`;
+    /// [`Error::Misuse`] for memory of another length.
+    pub fn open_to_slice(&self, body: &[u8], out: &mut [u8]) -> Result<(), Error> {
+        let chunks = self.chunks_of(body)?;
+        if u64::try_from(out.len()).unwrap_or(u64::MAX) != self.layout_of(body)?.plaintext_len() {
+            return Err(Error::Misuse("memory as long as the content"));
+        }
+        self.key.open_run(0, true, chunks, out).map(drop)
+    }
+
+    fn chunks_of<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], Error> {
+        body.strip_prefix(&*self.head.to_bytes()).ok_or(Error::Open)
+    }
+
+    fn layout_of(&self, body: &[u8]) -> Result<Layout, Error> {
+        self.layout(u64::try_from(body.len()).unwrap_or(u64::MAX))
     }
 
     /// Opens the chunks piece by piece, from the first on.
@@ -86,14 +107,14 @@ impl Unlocked {
 pub struct Opener {
     key: Arc<OpenKey>,
     next: u64,
-    pending: Zeroizing<Vec<u8>>,
+    /// The beginning of the next chunk, sealed: always less than one.
+    pending: Vec<u8>,
     failed: bool,
 }
 
 impl Opener {
     pub(crate) fn new(key: Arc<OpenKey>) -> Self {
-        let pending = Zeroizing::new(Vec::with_capacity(SLOT_LEN));
-        Self { key, next: 0, pending, failed: false }
+        Self { key, next: 0, pending: Vec::new(), failed: false }
     }
 
     /// Takes the next part of the object behind its head, and appends to `out` what it opened.
@@ -111,12 +132,18 @@ impl Opener {
         }
         // ENV-12
         self.failed = true;
-        wipe::stack(|| self.push_chunks(sealed, out))?;
+        let rest = wipe::stack(|| self.push_chunks(sealed, out))?;
+        self.pending.extend_from_slice(rest);
         self.failed = false;
         Ok(())
     }
 
-    fn push_chunks(&mut self, mut sealed: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Opens whole chunks, and gives what is left. Where nothing of it was, `pending` holds it.
+    fn push_chunks<'a>(
+        &mut self,
+        mut sealed: &'a [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<&'a [u8], Error> {
         if !self.pending.is_empty() {
             let room = SLOT_LEN.saturating_sub(self.pending.len()).min(sealed.len());
             let (part, rest) = sealed.split_at(room);
@@ -134,8 +161,7 @@ impl Opener {
             append(&self.key, self.next, slot, out)?;
             self.next = self.next.saturating_add(1);
         }
-        self.pending.extend_from_slice(slots.remainder());
-        Ok(())
+        Ok(slots.remainder())
     }
 
     /// Takes the end of the object: opens the last chunk and appends it to `out`.
@@ -144,11 +170,25 @@ impl Opener {
     /// [`Error::Open`]: the object was cut, or changed. What was appended before is authentic and
     /// not all of it.
     pub fn finish(self, out: &mut Vec<u8>) -> Result<(), Error> {
-        // ENV-9: what is as long as a chunk was opened as one, and is not the last.
-        if self.failed || self.pending.len() >= SLOT_LEN {
+        self.finish_with(&[], out)
+    }
+
+    /// Takes the rest of the object: as [`Opener::push`] and [`Opener::finish`], without a copy of
+    /// the last chunk.
+    ///
+    /// # Errors
+    /// As [`Opener::finish`].
+    pub fn finish_with(mut self, sealed: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.failed {
             return Err(Error::Open);
         }
-        wipe::stack(|| append(&self.key, self.next, &self.pending, out))
+        wipe::stack(|| {
+            let rest = self.push_chunks(sealed, out)?;
+            // Of a chunk that began before nothing is left over. ENV-9: what is as long as a chunk
+            // was opened as one, and is not the last.
+            let last = if self.pending.is_empty() { rest } else { &self.pending };
+            append(&self.key, self.next, last, out)
+        })
     }
 }
 

@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use rand_core::TryCryptoRng;
-use sealwire_core::{Suite, aead::TAG_LEN, rng, secret::equal, wipe};
-use zeroize::Zeroizing;
+use sealwire_core::{
+    Suite,
+    aead::TAG_LEN,
+    rng,
+    secret::equal,
+    wipe::{self, WipedVec},
+};
 
 use crate::{
     Context, Dek, Error, Head, KeyRecord, Layout, ObjectId, WrapBinding,
@@ -34,7 +39,8 @@ pub struct Sealer {
     key: Arc<SealKey>,
     object: ObjectId,
     next: u64,
-    pending: Zeroizing<Vec<u8>>,
+    /// The beginning of the next chunk: always less than one.
+    pending: WipedVec,
 }
 
 /// Some chunks in a row that one thread seals, while others seal theirs.
@@ -65,8 +71,7 @@ impl Draft {
     ) -> Result<Self, Error> {
         // ENV-5
         let id = *rng::draw::<{ ObjectId::LEN }>(rng)?.expose();
-        let dek = Dek::generate(rng)?;
-        let salt = *rng::draw(rng)?.expose();
+        let (dek, salt) = Dek::generate_with_salt(rng)?;
         // A generator that repeats itself would write the key into the header. In constant time: a
         // comparison that stops early would tell how much of the key they share.
         let begins_with = |public: &[u8]| {
@@ -121,6 +126,15 @@ impl Draft {
         Ok(Sealer::new(self.key, object))
     }
 
+    /// The layout of the object if its content has `plaintext_len` bytes: see [`Layout`].
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for more than 4 PiB.
+    pub fn layout(&self, plaintext_len: u64) -> Result<Layout, Error> {
+        let head_len = u64::try_from(self.head.encoded_len()).unwrap_or(u64::MAX);
+        Layout::of_plaintext(head_len, plaintext_len)
+    }
+
     /// Seals the whole content at once.
     ///
     /// # Errors
@@ -132,7 +146,8 @@ impl Draft {
     }
 
     /// As [`Draft::seal`], and appends the object to `out`. Memory that was used before is
-    /// faster than fresh memory by more than the encryption takes.
+    /// faster than fresh memory by more than the encryption takes, and [`Draft::seal_to_slice`] faster
+    /// still.
     ///
     /// # Errors
     /// As [`Draft::into_sealer`].
@@ -142,21 +157,45 @@ impl Draft {
         plaintext: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Sealed, Error> {
-        let head_len = u64::try_from(self.head.encoded_len()).unwrap_or(u64::MAX);
-        let len = u64::try_from(plaintext.len()).unwrap_or(u64::MAX);
-        let layout = Layout::of_plaintext(head_len, len)?;
+        let layout = self.layout(u64::try_from(plaintext.len()).unwrap_or(u64::MAX))?;
         out.reserve(usize::try_from(layout.body_len()).unwrap_or_default());
-        let mut sealer = self.into_sealer(record, out)?;
-        sealer.push(plaintext, out)?;
-        sealer.finish(out)
+        self.into_sealer(record, out)?.finish_with(plaintext, out)
+    }
+
+    /// As [`Draft::seal`], into memory that is as long as the object: [`Layout::body_len`] of
+    /// [`Draft::layout`]. Nothing is written there twice.
+    ///
+    /// # Errors
+    /// As [`Draft::into_sealer`]; [`Error::Misuse`] for memory of another length.
+    pub fn seal_to_slice(
+        self,
+        record: &KeyRecord,
+        plaintext: &[u8],
+        out: &mut [u8],
+    ) -> Result<Sealed, Error> {
+        let plaintext_len = u64::try_from(plaintext.len()).unwrap_or(u64::MAX);
+        let layout = self.layout(plaintext_len)?;
+        if u64::try_from(out.len()).unwrap_or(u64::MAX) != layout.body_len() {
+            return Err(Error::Misuse("memory as long as the object"));
+        }
+        let object = self.object();
+        let mut head = Vec::with_capacity(self.head.encoded_len());
+        let key = self.into_sealer(record, &mut head)?.key;
+        let (start, slots) = out.split_at_mut(head.len());
+        start.copy_from_slice(&head);
+        // ENV-9: the last chunk is there even where it is empty.
+        let chunks = plaintext.chunks(CHUNK_LEN).chain([&[][..]]);
+        let mut numbered = (0..).zip(chunks.zip(slots.chunks_mut(SLOT_LEN)));
+        wipe::stack(|| {
+            numbered.try_for_each(|(index, (chunk, slot))| key.seal_into(index, chunk, slot))
+        })?;
+        Ok(Sealed { object, plaintext_len })
     }
 }
 
 impl Sealer {
     pub(crate) fn new(key: SealKey, object: ObjectId) -> Self {
-        // Full capacity first: growing would leave copies of the plaintext behind.
-        let pending = Zeroizing::new(Vec::with_capacity(CHUNK_LEN));
-        Self { key: Arc::new(key), object, next: 0, pending }
+        Self { key: Arc::new(key), object, next: 0, pending: WipedVec::default() }
     }
 
     /// Takes the next part of the content, and appends to `out` what can be written now.
@@ -165,13 +204,28 @@ impl Sealer {
     /// [`Error::Misuse`] beyond 4 PiB. The object cannot be completed then.
     pub fn push(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         if self.pending.len().saturating_add(plaintext.len()) < CHUNK_LEN {
-            self.pending.extend_from_slice(plaintext);
+            self.hold(plaintext);
             return Ok(());
         }
-        wipe::stack(|| self.push_chunks(plaintext, out))
+        let rest = wipe::stack(|| self.push_chunks(plaintext, out))?;
+        self.hold(rest);
+        Ok(())
     }
 
-    fn push_chunks(&mut self, mut plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Keeps a part of a chunk. Full capacity first: growing would leave copies behind.
+    fn hold(&mut self, part: &[u8]) {
+        if self.pending.capacity() < CHUNK_LEN && !part.is_empty() {
+            self.pending = WipedVec::with_capacity(CHUNK_LEN);
+        }
+        self.pending.extend_from_slice(part);
+    }
+
+    /// Seals whole chunks, and gives what is left. Where nothing of it was, `pending` holds it.
+    fn push_chunks<'a>(
+        &mut self,
+        mut plaintext: &'a [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<&'a [u8], Error> {
         if !self.pending.is_empty() {
             let room = CHUNK_LEN.saturating_sub(self.pending.len()).min(plaintext.len());
             let (part, rest) = plaintext.split_at(room);
@@ -189,8 +243,7 @@ impl Sealer {
             let index = self.advance(1)?;
             append(&self.key, index, chunk, out)?;
         }
-        self.pending.extend_from_slice(chunks.remainder());
-        Ok(())
+        Ok(chunks.remainder())
     }
 
     /// Hands out the next `count` chunks, to be sealed on any thread and written in their order.
@@ -215,12 +268,29 @@ impl Sealer {
     ///
     /// # Errors
     /// [`Error::Misuse`] beyond 4 PiB.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<Sealed, Error> {
-        // ENV-9, ENV-13
-        let len = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
+    pub fn finish(self, out: &mut Vec<u8>) -> Result<Sealed, Error> {
+        self.finish_with(&[], out)
+    }
+
+    /// Takes the rest of the content and completes the object, without keeping a copy of the last
+    /// chunk meanwhile.
+    ///
+    /// # Errors
+    /// As [`Sealer::finish`].
+    pub fn finish_with(mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<Sealed, Error> {
+        wipe::stack(|| self.end(plaintext, out))
+    }
+
+    // ENV-9, ENV-13
+    fn end(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<Sealed, Error> {
+        let rest = self.push_chunks(plaintext, out)?;
+        let pending = core::mem::take(&mut self.pending);
+        // Of a chunk that began before nothing is left over.
+        let last = if pending.is_empty() { rest } else { &**pending };
+        let len = u64::try_from(last.len()).unwrap_or(u64::MAX);
         let plaintext_len = self.next.saturating_mul(CHUNK_LEN as u64).saturating_add(len);
         let index = self.advance(1)?;
-        wipe::stack(|| append(&self.key, index, &self.pending, out))?;
+        append(&self.key, index, last, out)?;
         Ok(Sealed { object: self.object, plaintext_len })
     }
 
@@ -246,9 +316,10 @@ fn append(key: &SealKey, index: u64, chunk: &[u8], out: &mut Vec<u8>) -> Result<
     sealed.inspect_err(|_| out.truncate(start))
 }
 
-/// At most so long is what `plaintext` bytes become.
+/// At most so long is what `plaintext` bytes become, the last chunk among them.
 const fn sealed_len(plaintext: usize) -> usize {
-    plaintext.saturating_add((plaintext / CHUNK_LEN).saturating_mul(TAG_LEN))
+    let chunks = (plaintext / CHUNK_LEN).saturating_add(1);
+    plaintext.saturating_add(chunks.saturating_mul(TAG_LEN))
 }
 
 impl SealRun {

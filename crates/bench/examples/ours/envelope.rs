@@ -48,11 +48,13 @@ impl Owner {
         })
     }
 
-    /// An object, and its key record.
+    /// An object, and its key record. Memory that is long enough is used again.
     fn seal(&self, content: &[u8], out: &mut Vec<u8>) -> Result<KeyRecord, Failure> {
         let draft = Draft::new(Suite::AesGcm, &self.context, &mut system_rng())?;
         let record = ready(KeyRecord::wrap(&draft, &*self.kek, NOW))?;
-        draft.seal_into(&record, content, out)?;
+        let layout = draft.layout(u64::try_from(content.len())?)?;
+        out.resize(usize::try_from(layout.body_len())?, 0);
+        draft.seal_to_slice(&record, content, out)?;
         Ok(record)
     }
 }
@@ -63,10 +65,7 @@ fn seal(request: &Request, len: u32) -> Result<f64, Failure> {
     let owner = Owner::new()?;
     let content = vec![0xA5; usize::try_from(len)?];
     let mut sealed = Vec::new();
-    let rate = busy_rate(request.time, || {
-        sealed.clear();
-        Ok(owner.seal(&content, &mut sealed)?.to_bytes())
-    })?;
+    let rate = busy_rate(request.time, || Ok(owner.seal(&content, &mut sealed)?.to_bytes()))?;
     Ok(rate * f64::from(len))
 }
 
@@ -77,11 +76,12 @@ fn open(request: &Request, len: u32) -> Result<f64, Failure> {
     let record = owner.seal(&vec![0xA5; usize::try_from(len)?], &mut sealed)?.to_bytes();
     let mut opened = Vec::new();
     let rate = busy_rate(request.time, || {
-        opened.clear();
         let (head, _) = Head::split(&sealed)?;
         let record = KeyRecord::from_bytes(&record)?;
         let unlocked = ready(record.unlock(&*owner.kek, &head, &owner.required, &()))?;
-        unlocked.open_into(&sealed, &mut opened)?;
+        let layout = unlocked.layout(u64::try_from(sealed.len())?)?;
+        opened.resize(usize::try_from(layout.plaintext_len())?, 0);
+        unlocked.open_to_slice(&sealed, &mut opened)?;
         Ok(opened.len())
     })?;
     Ok(rate * f64::from(len))

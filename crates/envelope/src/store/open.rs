@@ -10,10 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::try_join;
 use object_store::{GetOptions, ObjectMeta, ObjectStoreExt, path::Path};
-use sealwire_core::Timestamp;
+use sealwire_core::{Timestamp, wipe::WipedVec};
 use sealwire_hybrid::StoredKey;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use zeroize::Zeroizing;
 
 use super::{
     Store, StoreError, exact,
@@ -160,7 +159,7 @@ impl StoredObject {
     /// # Errors
     /// [`Error::Open`]; [`StoreError::Changed`] where another object stands there by now;
     /// [`Error::Store`].
-    pub async fn read_range(&self, range: Range<u64>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub async fn read_range(&self, range: Range<u64>) -> Result<WipedVec, Error> {
         let mut part = self.layout.chunks_of(&range);
         // ENV-14: where the range ends is said by a length that must be authentic, and before
         // memory is asked for by it.
@@ -186,7 +185,7 @@ impl StoredObject {
     ///
     /// # Errors
     /// As [`StoredObject::read_range`].
-    pub async fn read(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub async fn read(&self) -> Result<WipedVec, Error> {
         if self.layout.plaintext_len() > TRUSTED_LEN {
             self.len().await?;
         }
@@ -200,9 +199,9 @@ impl StoredObject {
 
     /// Opens chunks in a row, and gives what the range takes of them. Memory is asked for by a
     /// length that is short, or authentic.
-    async fn collect(&self, part: &ChunkRange) -> Result<Zeroizing<Vec<u8>>, Error> {
+    async fn collect(&self, part: &ChunkRange) -> Result<WipedVec, Error> {
         let (mut skip, take) = (to_usize(part.skip)?, to_usize(part.take)?);
-        let mut out = Zeroizing::new(Vec::with_capacity(take));
+        let mut out = WipedVec::with_capacity(take);
         let mut runs = self.runs(part).await?;
         while let Some(run) = runs.next().await? {
             let content = run.content().get(skip..).unwrap_or_default();
@@ -289,7 +288,7 @@ impl Content<'_> {
     /// # Errors
     /// [`Error::Open`] for an object that was changed or cut; [`Error::Store`]. From then on in
     /// each call, and after a call that was given up.
-    pub async fn next(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+    pub async fn next(&mut self) -> Result<Option<WipedVec>, Error> {
         let run = self.run().await?;
         Ok(match (run, &mut self.state) {
             (Some(run), State::Open(runs)) => Some(runs.give(run)),

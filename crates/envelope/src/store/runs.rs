@@ -11,7 +11,7 @@ use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use object_store::GetResult;
 #[cfg(feature = "fs")]
 use object_store::GetResultPayload;
-use zeroize::Zeroizing;
+use sealwire_core::wipe::WipedVec;
 
 #[cfg(feature = "fs")]
 use super::StoreError;
@@ -72,12 +72,12 @@ pub(super) struct Runs {
     /// In the order of the object.
     jobs: VecDeque<Job<Result<Run, Error>>>,
     spare_sealed: Vec<Vec<u8>>,
-    spare_opened: Vec<Zeroizing<Vec<u8>>>,
+    spare_opened: Vec<WipedVec>,
 }
 
 /// A run that was opened.
 pub(super) struct Run {
-    opened: Zeroizing<Vec<u8>>,
+    opened: WipedVec,
     len: usize,
     sealed: Vec<u8>,
 }
@@ -141,7 +141,7 @@ impl Runs {
     }
 
     /// Gives the content of a run away, and takes the rest of its memory back.
-    pub(super) fn give(&mut self, run: Run) -> Zeroizing<Vec<u8>> {
+    pub(super) fn give(&mut self, run: Run) -> WipedVec {
         let Run { mut opened, len, sealed } = run;
         opened.truncate(len);
         self.spare_sealed.extend(Some(sealed).filter(|buffer| buffer.capacity() > 0));
@@ -215,7 +215,7 @@ impl Runs {
         let opened_len = usize::try_from(count).unwrap_or_default().saturating_mul(CHUNK_LEN);
         let mut opened = self.spare_opened.pop().unwrap_or_default();
         if opened.len() < opened_len.min(len) {
-            opened = Zeroizing::new(vec![0; opened_len.min(len)]);
+            opened = WipedVec::zeroed(opened_len.min(len));
         }
         let reads = slots.are_read();
         let work = move || {

@@ -12,10 +12,9 @@ use bytes::{BufMut, Bytes};
 use futures_util::FutureExt;
 use object_store::path::Path;
 use rand_core::TryCryptoRng;
-use sealwire_core::{KeyStore, Suite, Timestamp, keystore::KxId};
+use sealwire_core::{KeyStore, Suite, Timestamp, keystore::KxId, wipe::WipedVec};
 use sealwire_hybrid::XWingPublic;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use zeroize::Zeroizing;
 
 use super::{
     Store, StoreError,
@@ -186,7 +185,7 @@ impl Store {
 }
 
 /// Content that is not sealed yet. It never grows in place: that would leave copies behind.
-type Plain = Zeroizing<Vec<u8>>;
+type Plain = WipedVec;
 
 /// A run of chunks, sealed, and the buffer that its content was in.
 type Run = Result<(Plain, Pooled), Error>;
@@ -266,11 +265,10 @@ impl SealWriter {
         }
         let sealed = self.take_sealed(0).await;
         self.settled(sealed).await?;
-        let Self { store, object, mut sealer, plain, mut upload, .. } = self;
+        let Self { store, object, sealer, plain, mut upload, .. } = self;
         // ENV-13
         let mut last = Vec::new();
-        sealer.push(&plain, &mut last)?;
-        let sealed = sealer.finish(&mut last)?;
+        let sealed = sealer.finish_with(&plain, &mut last)?;
         upload.push(last.into());
         let Err(failed) = upload.complete().await else { return Ok(sealed) };
         upload.abort().await;
@@ -338,7 +336,7 @@ impl SealWriter {
         }
         let begun = len > 0 || self.sealer.has_begun();
         let capacity = if begun { self.run_len() } else { self.run_len().min(coming) };
-        let mut plain = Zeroizing::new(Vec::with_capacity(capacity));
+        let mut plain = WipedVec::with_capacity(capacity);
         plain.extend_from_slice(&self.plain);
         self.plain = plain;
     }
