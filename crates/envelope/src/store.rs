@@ -110,6 +110,8 @@
 //! ```
 
 mod error;
+#[cfg(feature = "fs")]
+mod file;
 mod keep;
 #[cfg(feature = "fs")]
 mod local;

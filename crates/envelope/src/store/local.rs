@@ -69,7 +69,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn failed(error: io::Error) -> StoreError {
+pub(super) fn failed(error: io::Error) -> StoreError {
     match error.kind() {
         ErrorKind::NotFound => StoreError::NotFound,
         ErrorKind::PermissionDenied => StoreError::Denied(error.to_string()),

@@ -6,6 +6,8 @@ use core::{
     sync::atomic::{AtomicBool, Ordering},
 };
 use std::sync::Arc;
+#[cfg(feature = "fs")]
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use futures_util::future::try_join;
@@ -14,6 +16,8 @@ use sealwire_core::{Timestamp, wipe::WipedVec};
 use sealwire_hybrid::StoredKey;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+#[cfg(feature = "fs")]
+use super::file::Pinned;
 use super::{
     Store, StoreError, exact,
     runs::{More, Run, Runs},
@@ -94,6 +98,9 @@ pub struct StoredObject {
     unlocked: Unlocked,
     layout: Layout,
     whole: AtomicBool,
+    /// The file that a part was read from before.
+    #[cfg(feature = "fs")]
+    file: OnceLock<Arc<Pinned>>,
 }
 
 impl Store {
@@ -118,8 +125,17 @@ impl Store {
             (Key::Agent(agent), _) => record.unlock_as(agent, &head, required, sealers)?,
         };
         let layout = unlocked.layout(meta.size)?;
-        let (store, whole) = (self.clone(), AtomicBool::new(false));
-        Ok(StoredObject { store, path, meta, first, unlocked, layout, whole })
+        Ok(StoredObject {
+            store: self.clone(),
+            path,
+            meta,
+            first,
+            unlocked,
+            layout,
+            whole: AtomicBool::new(false),
+            #[cfg(feature = "fs")]
+            file: OnceLock::new(),
+        })
     }
 }
 
@@ -226,13 +242,24 @@ impl StoredObject {
             here = self.first.slice(range);
         }
         let missing = start.max(here_len.min(end))..end;
-        let more = if missing.is_empty() {
-            More::Nothing
-        } else {
-            More::from(exact(self.get(missing.clone()).await?, &missing)?)
-        };
+        let more = if missing.is_empty() { More::Nothing } else { self.more(missing).await? };
         let key = Arc::clone(self.unlocked.key());
         Ok(Runs::new(key, self.store.threads, part, here, more))
+    }
+
+    /// Where bytes come from that did not come with the head.
+    async fn more(&self, missing: Range<u64>) -> Result<More, Error> {
+        #[cfg(feature = "fs")]
+        if let Some(file) = self.file.get() {
+            return Ok(More::File { file: Arc::clone(file), check: true });
+        }
+        let more = More::new(exact(self.get(missing.clone()).await?, &missing)?)?;
+        #[cfg(feature = "fs")]
+        if let More::File { file, .. } = &more {
+            // Of two that come at once the first one stays.
+            let _ = self.file.set(Arc::clone(file));
+        }
+        Ok(more)
     }
 
     /// Asks for bytes of this version of the object.

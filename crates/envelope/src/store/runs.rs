@@ -14,7 +14,7 @@ use object_store::GetResultPayload;
 use sealwire_core::wipe::WipedVec;
 
 #[cfg(feature = "fs")]
-use super::StoreError;
+use super::file::Pinned;
 use super::{
     other_bytes,
     threads::{Job, Threads},
@@ -35,16 +35,20 @@ pub(super) enum More {
     Stream(BoxStream<'static, object_store::Result<Bytes>>),
     /// It is read by those who open what is in it.
     #[cfg(feature = "fs")]
-    File(Arc<std::fs::File>),
+    File {
+        file: Arc<Pinned>,
+        /// Whether it was opened before, and may no longer be what stands there.
+        check: bool,
+    },
 }
 
-impl From<GetResult> for More {
-    fn from(found: GetResult) -> Self {
+impl More {
+    pub(super) fn new(found: GetResult) -> Result<Self, Error> {
         #[cfg(feature = "fs")]
-        if let GetResultPayload::File(file, _) = found.payload {
-            return Self::File(Arc::new(file));
+        if let GetResultPayload::File(file, path) = found.payload {
+            return Ok(Self::File { file: Arc::new(Pinned::new(file, path)?), check: false });
         }
-        Self::Stream(found.into_stream())
+        Ok(Self::Stream(found.into_stream()))
     }
 }
 
@@ -94,7 +98,8 @@ enum Slots {
     Copied(Vec<u8>),
     #[cfg(feature = "fs")]
     InFile {
-        file: Arc<std::fs::File>,
+        file: Arc<Pinned>,
+        check: bool,
         at: u64,
         buffer: Vec<u8>,
     },
@@ -175,10 +180,11 @@ impl Runs {
     fn poll_slots(&mut self, task: &mut Context<'_>) -> Poll<Result<Slots, Error>> {
         let (_, len) = self.next_run();
         #[cfg(feature = "fs")]
-        if let More::File(file) = &self.more {
+        if let More::File { file, check } = &mut self.more {
             let mut buffer = self.spare_sealed.pop().unwrap_or_default();
             buffer.resize(len, 0);
-            return Poll::Ready(Ok(Slots::InFile { file: Arc::clone(file), at: self.at, buffer }));
+            let (file, check) = (Arc::clone(file), core::mem::take(check));
+            return Poll::Ready(Ok(Slots::InFile { file, check, at: self.at, buffer }));
         }
         loop {
             if self.filling.is_empty() && self.here.len() >= len {
@@ -241,9 +247,11 @@ impl Slots {
     /// Reads what is not in memory yet.
     fn read(self) -> Result<Self, Error> {
         #[cfg(feature = "fs")]
-        if let Self::InFile { file, at, mut buffer } = self {
-            let read = std::os::unix::fs::FileExt::read_exact_at(&*file, &mut buffer, at);
-            read.map_err(|error| StoreError::Failed(error.to_string()))?;
+        if let Self::InFile { file, check, at, mut buffer } = self {
+            if check {
+                file.check()?;
+            }
+            file.read_exact_at(&mut buffer, at)?;
             return Ok(Self::Copied(buffer));
         }
         Ok(self)

@@ -25,6 +25,10 @@ use crate::Error;
 const SHORT_PARTS: usize = 1_000;
 /// So many parts are on their way while the next one fills: together under 64 MiB.
 const IN_FLIGHT: usize = 2;
+/// How long the later parts are in a folder, where none costs a request: they are written while
+/// the processor has them in its cache.
+#[cfg(feature = "fs")]
+const FOLDER_PART: usize = 256 * 1024;
 
 /// What stands at a name before an object is written there.
 #[derive(Clone, Debug)]
@@ -132,8 +136,13 @@ impl Upload {
         }
     }
 
-    const fn part_len(&self) -> usize {
+    /// The first part has the same length everywhere: what is not longer is one request.
+    fn part_len(&self) -> usize {
         let len = self.store.part_len;
+        #[cfg(feature = "fs")]
+        if self.store.folder.is_some() && self.parts > 0 {
+            return len.min(FOLDER_PART);
+        }
         if self.parts < SHORT_PARTS { len } else { len.saturating_mul(2) }
     }
 

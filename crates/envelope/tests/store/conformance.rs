@@ -140,12 +140,17 @@ async fn another_version_is_not_mixed_in(store: &Store, part_len: usize) {
     let (kek, required, context) = (kek(false), tenant("acme"), context());
     let access = Access::kms(&kek, &required);
     let before = store.open("changing", &access).await.unwrap();
+    // A part of it was read before: a folder's file is open by then.
+    let reading = store.open("changing", &access).await.unwrap();
+    assert_eq!(*reading.read_range(70_000..70_001).await.unwrap(), content(len)[70_000..70_001]);
     let plan = Plan::new(&context).kms(&kek);
     let mut rng = SeededRng::new(501);
     store.reseal("changing", &access, &plan, NOW, &mut rng).await.unwrap();
     let changed = Err(StoreError::Changed.into());
-    assert_eq!(before.read_range(70_000..70_001).await.map(drop), changed);
-    assert_eq!(before.content().next().await.map(drop), changed);
+    for object in [before, reading] {
+        assert_eq!(object.read_range(70_000..70_001).await.map(drop), changed);
+        assert_eq!(object.content().next().await.map(drop), changed);
+    }
     assert!(read(store, "changing", &kek).await.unwrap() == content(len));
 }
 
