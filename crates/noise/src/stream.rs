@@ -6,8 +6,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use sealwire_core::wipe::WipedVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use zeroize::Zeroizing;
 
 use crate::{
     Error, Session,
@@ -61,7 +61,7 @@ pub struct NoiseStream<T> {
 struct Reader {
     opener: Opener,
     /// Bytes from the transport; `plain` and then `sealed` are parts of it.
-    buffer: Zeroizing<Vec<u8>>,
+    buffer: WipedVec,
     /// Opened content that the application has not read.
     plain: core::ops::Range<usize>,
     /// Bytes that arrived and are not opened yet.
@@ -95,7 +95,7 @@ impl<T> NoiseStream<T> {
         let (sealer, opener) = session.into_parts();
         let reader = Reader {
             opener,
-            buffer: Zeroizing::default(),
+            buffer: WipedVec::default(),
             plain: 0..0,
             sealed: 0..0,
             state: ReadState::Open,

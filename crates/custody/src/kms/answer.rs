@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use http::{HeaderValue, StatusCode};
+use sealwire_core::wipe::WipedVec;
 use sealwire_envelope::kms::KmsError;
-use zeroize::Zeroizing;
 
 /// The longest that a service's own word keeps us away. It may say anything, and a time without
 /// end is no answer.
@@ -13,7 +13,7 @@ const MAX_TOLD: Duration = Duration::from_secs(60);
 /// What came back. Its body may hold a data key.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    pub(super) body: Zeroizing<Vec<u8>>,
+    pub(super) body: WipedVec,
     /// How long the service wants to be left alone.
     pub(super) retry_after: Option<Duration>,
 }
@@ -50,7 +50,7 @@ mod tests {
             [(429, None, true), (429, told, true), (503, told, true), (500, None, true)]
         {
             let status = StatusCode::from_u16(status).expect("a status");
-            let answer = Answer { status, body: Zeroizing::default(), retry_after };
+            let answer = Answer { status, body: WipedVec::default(), retry_after };
             let refusal = answer.refusal().expect("a refusal");
             assert_eq!(refusal.is_temporary(), temporary, "{status}");
             if retry_after.is_some() {
@@ -59,7 +59,7 @@ mod tests {
         }
         let answer = |code| Answer {
             status: StatusCode::from_u16(code).expect("a status"),
-            body: Zeroizing::default(),
+            body: WipedVec::default(),
             retry_after: None,
         };
         assert!(matches!(answer(307).refusal(), Some(KmsError::Answer(_))));

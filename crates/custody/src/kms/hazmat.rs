@@ -4,11 +4,11 @@
 use core::time::Duration;
 
 use http::{HeaderValue, StatusCode};
+use sealwire_core::wipe::WipedVec;
 use sealwire_envelope::{
     Dek,
     kms::{KeyRef, KeyVersion, KmsError, Provider, Wrapped},
 };
-use zeroize::Zeroizing;
 
 use super::{
     answer::{self, Answer},
@@ -140,7 +140,7 @@ impl Told<'_> {
         let status = StatusCode::from_u16(self.status);
         Ok(Answer {
             status: status.map_err(|_| KmsError::Answer("it has no status"))?,
-            body: Zeroizing::new(self.body.to_vec()),
+            body: WipedVec::from(self.body.to_vec()),
             retry_after: self.retry_after.and_then(retry_after),
         })
     }

@@ -6,8 +6,8 @@ use std::{io, net::IpAddr};
 use bytes::Bytes;
 use http::{HeaderMap, Method, header::RETRY_AFTER};
 use reqwest::{Certificate, Client, ClientBuilder, Url, redirect::Policy, tls::Version};
+use sealwire_core::wipe::WipedVec;
 use sealwire_envelope::kms::KmsError;
-use zeroize::Zeroizing;
 
 use super::{
     answer::{Answer, retry_after},
@@ -59,7 +59,7 @@ pub(super) struct Request {
 }
 
 /// A body that is wiped when its last holder lets go of it.
-pub(super) fn body(bytes: Zeroizing<Vec<u8>>) -> Bytes {
+pub(super) fn body(bytes: WipedVec) -> Bytes {
     Bytes::from_owner(bytes)
 }
 
@@ -106,7 +106,7 @@ impl Http {
         let sent = request.timeout(self.answer.min(left)).send().await;
         let mut response = sent.map_err(|error| self.judge(error))?;
         let retry_after = response.headers().get(RETRY_AFTER).and_then(retry_after);
-        let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER_LEN));
+        let mut body = WipedVec::with_capacity(MAX_ANSWER_LEN);
         while let Some(part) = response.chunk().await.map_err(|error| self.judge(error))? {
             if part.len() > MAX_ANSWER_LEN.saturating_sub(body.len()) {
                 return Err(KmsError::Answer("it is longer than it may be")); // KMS-4

@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use core::time::Duration;
     use http::StatusCode;
-    use zeroize::Zeroizing;
+    use sealwire_core::wipe::WipedVec;
 
     const ARN: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234";
 
@@ -222,7 +222,7 @@ mod tests {
     fn refusals_become_typed_errors() {
         let answer = |status: u16, body: String| Answer {
             status: StatusCode::from_u16(status).expect("a status"),
-            body: Zeroizing::new(body.into_bytes()),
+            body: WipedVec::from(body.into_bytes()),
             retry_after: Some(Duration::from_secs(2)),
         };
         let key = || ARN.to_owned();

@@ -8,12 +8,12 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use object_store::aws::AwsCredential;
+use sealwire_core::wipe::WipedVec;
 use sealwire_envelope::{
     Dek, WrapBinding,
     kms::{KeyRef, KeyVersion, Kms, KmsError, Pending, Provider, Wrapped},
 };
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 use super::{
     AwsSettings,
@@ -113,7 +113,7 @@ impl AwsKms {
     }
 
     /// Calls until there is an answer, or none is to be expected.
-    async fn call(&self, operation: &str, json: Zeroizing<Vec<u8>>) -> Result<Answer, KmsError> {
+    async fn call(&self, operation: &str, json: WipedVec) -> Result<Answer, KmsError> {
         let sent = body(json);
         let mut attempts = self.http.attempts();
         loop {

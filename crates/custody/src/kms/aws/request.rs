@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use base64ct::{Base64, Encoding};
+use sealwire_core::wipe::WipedVec;
 use sealwire_envelope::{WrapBinding, kms::KmsError};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use super::answer::{POSSIBLE, SYMMETRIC};
 use crate::kms::secret_text::SecretText;
@@ -106,8 +106,8 @@ pub(super) const fn re_encrypt<'a>(
 }
 
 /// The body of a request.
-pub(super) fn to_json(request: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, KmsError> {
-    let mut json = Zeroizing::new(Vec::with_capacity(REQUEST_LEN));
+pub(super) fn to_json(request: &impl Serialize) -> Result<WipedVec, KmsError> {
+    let mut json = WipedVec::with_capacity(REQUEST_LEN);
     serde_json::to_writer(&mut *json, request)
         .map_err(|_| KmsError::Answer("the request has no form in JSON"))?;
     Ok(json)

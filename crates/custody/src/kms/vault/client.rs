@@ -4,11 +4,11 @@ use core::fmt;
 
 use base64ct::{Base64, Encoding};
 use http::Method;
+use sealwire_core::wipe::WipedVec;
 use sealwire_envelope::{
     Dek, WrapBinding,
     kms::{KeyRef, KeyVersion, Kms, KmsError, Pending, Provider, Wrapped},
 };
-use zeroize::Zeroizing;
 
 use super::{
     VaultSettings,
@@ -75,7 +75,7 @@ impl VaultKms {
         let VaultSettings { mount, key, .. } = &self.settings;
         let path = format!("/v1/{mount}/keys/{key}/rotate");
         let (method, headers) = (Method::POST, headers(&self.settings).await?);
-        let request = Request { method, path, headers, body: body(Zeroizing::default()) };
+        let request = Request { method, path, headers, body: body(WipedVec::default()) };
         let asked = self.http.ask(request, self.http.attempts().left()).await;
         let asked = asked.and_then(|answer| self.key.judge(answer));
         let after = match asked {

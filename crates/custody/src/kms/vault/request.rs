@@ -1,8 +1,8 @@
 //! What is said to Vault.
 
+use sealwire_core::wipe::WipedVec;
 use sealwire_envelope::kms::KmsError;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use crate::kms::secret_text::SecretText;
 
@@ -34,10 +34,10 @@ struct Batch<'a> {
 }
 
 /// The body of a request.
-pub(super) fn to_json(items: Option<&[Item]>) -> Result<Zeroizing<Vec<u8>>, KmsError> {
-    let Some(batch_input) = items else { return Ok(Zeroizing::default()) };
+pub(super) fn to_json(items: Option<&[Item]>) -> Result<WipedVec, KmsError> {
+    let Some(batch_input) = items else { return Ok(WipedVec::default()) };
     let room = ITEM_LEN.saturating_mul(batch_input.len().saturating_add(1));
-    let mut json = Zeroizing::new(Vec::with_capacity(room));
+    let mut json = WipedVec::with_capacity(room);
     serde_json::to_writer(&mut *json, &Batch { batch_input })
         .map_err(|_| KmsError::Answer("the request has no form in JSON"))?;
     Ok(json)
