@@ -12,8 +12,8 @@ use sealwire_core::{
     keys::{EphemeralSecret, StaticPublic},
     keystore::{KeyUse, KxId},
     secret::Secret,
+    wipe::WipedVec,
 };
-use zeroize::Zeroizing;
 
 use crate::{
     Error, Pattern, Role, Session,
@@ -75,8 +75,8 @@ impl Classical {
     ///
     /// # Errors
     /// [`Error::Handshake`].
-    pub fn read(&mut self, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        self.0.read(message).map(|payload| Zeroizing::new(payload.to_vec()))
+    pub fn read(&mut self, message: &[u8]) -> Result<WipedVec, Error> {
+        self.0.read(message)
     }
 
     /// The handshake hash.

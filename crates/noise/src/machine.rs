@@ -1,7 +1,5 @@
 //! snow's handshake state in a box that is overwritten, and what is taken from it at the end.
 
-use core::ops::Deref;
-
 use rand_core::TryCryptoRng;
 use sealwire_core::{
     Suite,
@@ -9,7 +7,7 @@ use sealwire_core::{
     keys::{EphemeralPublic, EphemeralSecret, StaticPublic},
     label::Label,
     secret::Secret,
-    wipe::{self, Wiped, deep_stack_if, stack},
+    wipe::{Wiped, WipedVec, deep_stack_if, stack},
 };
 use snow::{Builder, HandshakeState, params::NoiseParams};
 
@@ -129,12 +127,13 @@ impl Machine {
 
     /// Reads the peer's message and gives its payload. After an error the machine is used up (HS-16):
     /// callers own it and drop it.
-    pub(crate) fn read(&mut self, message: &[u8]) -> Result<Plaintext, Error> {
+    pub(crate) fn read(&mut self, message: &[u8]) -> Result<WipedVec, Error> {
         if message.len() > MAX_MESSAGE {
             return Err(Error::Handshake);
         }
-        let mut payload = Plaintext { buffer: vec![0; message.len()], len: 0 };
-        payload.len = self.step(|state| state.read_message(message, &mut payload.buffer))?;
+        let mut payload = WipedVec::zeroed(message.len());
+        let len = self.step(|state| state.read_message(message, &mut payload))?;
+        payload.truncate(len);
         Ok(payload)
     }
 
@@ -190,26 +189,6 @@ impl Machine {
                 right.copy_from_slice(&second);
             });
         })
-    }
-}
-
-/// What was read, overwritten when it is dropped.
-pub(crate) struct Plaintext {
-    buffer: Vec<u8>,
-    len: usize,
-}
-
-impl Deref for Plaintext {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.buffer.get(..self.len).unwrap_or_default()
-    }
-}
-
-impl Drop for Plaintext {
-    fn drop(&mut self) {
-        wipe::bytes(&mut self.buffer);
     }
 }
 
