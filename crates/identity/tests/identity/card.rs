@@ -50,6 +50,11 @@ fn the_hash_covers_the_whole_card() {
     let bytes = RawCard::of(&keys).sign(&keys);
     let card = judge(&bytes).expect("verifies");
     assert_eq!(card.hash().to_string(), common::digest(&bytes));
+    // Whether it was asked for makes no difference between cards.
+    assert_eq!(card, judge(&bytes).expect("verifies"));
+    assert_eq!(card.clone().hash(), card.hash());
+    let next = RawCard::with(&keys, |raw| raw.sequence += 1).sign(&keys);
+    assert_ne!(card, judge(&next).expect("verifies"));
 }
 
 // attack T32: truncation at each byte, of the card and of a signed body.
