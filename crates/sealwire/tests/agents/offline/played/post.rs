@@ -159,7 +159,8 @@ impl State {
         let Some(at) = at.checked_rem(self.letters.len()) else { return };
         let letter = &mut self.letters[at];
         let mut bytes = letter.bytes.to_vec();
-        bytes[byte] ^= 1;
+        // Twice is another change, and not none.
+        bytes[byte] = bytes[byte].wrapping_add(1);
         letter.bytes = bytes.into();
         let of = letter.of.take();
         self.harm(of);
