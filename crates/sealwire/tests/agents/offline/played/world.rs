@@ -305,6 +305,11 @@ impl World {
         if self.was_wrong && seconds > DAY {
             return;
         }
+        // Within the life of the cards that all begin with, and of the pages of prekeys: the post
+        // hands them out for ever, as no relay does.
+        if self.time.now() + seconds > NOW.as_secs() + 25 * DAY {
+            return;
+        }
         let before = self.time.now.fetch_add(seconds, Ordering::SeqCst);
         // Mailboxes keep first messages for seven days, and nobody fetches in time for certain.
         self.calm &= before + seconds < NOW.as_secs() + 6 * DAY;
