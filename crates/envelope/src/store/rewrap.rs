@@ -96,8 +96,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Kms`] where the key service does nothing at all, and [`Error::Store`] where the
-    /// store lists nothing or has no time for any record of a batch: go on later from the last progress. [`Error::Misuse`] for the
-    /// progress of a run to another version: begin anew.
+    /// store lists nothing or has no time for any record of a batch: go on later from the last
+    /// progress. [`Error::Misuse`] for the progress of a run to another version: begin anew.
     // ENV-40
     pub async fn rewrap_all(
         &self,
